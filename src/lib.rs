@@ -1,0 +1,1 @@
+//! Home of the black-box tests in `tests/`; there is no library here.
