@@ -1,0 +1,117 @@
+//! What resolving and checking share: where a key stands, and the list of problems.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::{Label, Problem};
+use crate::source::{Node, Span, Text};
+
+/// Where things come from, and what is wrong with them.
+pub(crate) struct Context<'a> {
+    pub(crate) text: &'a Text,
+    pub(crate) tree: &'a Node,
+    /// Key path → the variable or flag that set it.
+    pub(crate) origins: &'a BTreeMap<String, String>,
+    /// The folder that relative paths start at.
+    pub(crate) base: &'a Path,
+    /// The process environment.
+    pub(crate) env: &'a BTreeMap<String, String>,
+    problems: RefCell<Vec<Problem>>,
+    /// The local files that were read, by the name that the fleet file gives them.
+    pub(crate) files: RefCell<BTreeMap<String, Vec<u8>>>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(
+        text: &'a Text,
+        tree: &'a Node,
+        origins: &'a BTreeMap<String, String>,
+        base: &'a Path,
+        env: &'a BTreeMap<String, String>,
+    ) -> Self {
+        Self { text, tree, origins, base, env, problems: RefCell::default(), files: RefCell::default() }
+    }
+
+    /// Notes a problem.
+    pub(crate) fn push(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// Notes an error at a key.
+    pub(crate) fn error(&self, path: &str, message: impl Into<String>, hint: &str) {
+        self.push(hinted(Problem::error(message).at(self.label(path)), hint));
+    }
+
+    /// Notes a warning at a key.
+    pub(crate) fn warn(&self, path: &str, message: impl Into<String>, hint: &str) {
+        self.push(hinted(Problem::warning(message).at(self.label(path)), hint));
+    }
+
+    /// The problems so far.
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
+        self.problems.into_inner()
+    }
+
+    /// A path of the file, against its folder.
+    pub(crate) fn path(&self, written: &str) -> PathBuf {
+        self.base.join(written)
+    }
+
+    /// The value under that key path, or the nearest thing around it that the file says.
+    pub(crate) fn label(&self, path: &str) -> Option<Label> {
+        let outside = self.origins.iter().find(|(set, _)| path == set.as_str() || path.starts_with(&format!("{set}.")));
+        if let Some((_, name)) = outside {
+            return Some(Text::new(name.clone(), "").bare_label(Span::default()));
+        }
+        let span = self.find(path, false)?;
+        Some(if path.starts_with("secrets.") { self.text.bare_label(span) } else { self.text.label(span) })
+    }
+
+    /// The key itself at that key path.
+    pub(crate) fn key_label(&self, path: &str) -> Option<Label> {
+        Some(self.text.label(self.find(path, true)?))
+    }
+
+    fn find(&self, path: &str, key: bool) -> Option<Span> {
+        let (mut node, mut span) = (self.tree, None);
+        let parts: Vec<&str> = path.split('.').collect();
+        for (depth, part) in parts.iter().enumerate() {
+            let last = depth + 1 == parts.len();
+            let found = match part.parse::<usize>() {
+                Ok(index) => match &node.kind {
+                    crate::source::Kind::Sequence(items) => items.get(index).map(|item| (item.span, item)),
+                    _ => None,
+                },
+                Err(_) => node.entry(part).map(|(name, value)| {
+                    let collection = !matches!(value.kind, crate::source::Kind::Scalar { .. });
+                    // A whole block is better named by its key than by its first character.
+                    let named = !last || key || collection || value.is_null();
+                    (if named { name.span } else { value.span }, value)
+                }),
+            };
+            let Some((at, inner)) = found else { break };
+            (node, span) = (inner, Some(at));
+        }
+        span
+    }
+
+    /// The keys under that path in the file's order.
+    pub(crate) fn keys(&self, path: &str) -> Vec<String> {
+        let mut node = self.tree;
+        for part in path.split('.') {
+            match node.entry(part) {
+                Some((_, inner)) => node = inner,
+                None => return Vec::new(),
+            }
+        }
+        match &node.kind {
+            crate::source::Kind::Mapping(entries) => entries.iter().map(|(key, _)| key.text.clone()).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn hinted(problem: Problem, hint: &str) -> Problem {
+    if hint.is_empty() { problem } else { problem.hint(hint) }
+}

@@ -1,0 +1,197 @@
+//! The control plane.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::context::Context;
+use super::env::Environment;
+use super::workload::{Scope, storage, workload};
+use crate::raw::{self, ServiceType, Text};
+use crate::{
+    ClusterName, Component, Control, Expose, Gateway, Haproxy, Image, Ingress, Prosody, Shard, ShardName, Web,
+    XmppExpose, XmppTarget,
+};
+
+/// Builds the control plane.
+pub(crate) fn control(ctx: &Context<'_>, env: &Environment, fleet: &Scope<'_>, raw: &raw::Control) -> Option<Control> {
+    let cluster: Option<ClusterName> = super::name(ctx, "control.cluster", raw.cluster.as_deref());
+    let mut shards = BTreeMap::new();
+    let empty = raw::Map::new();
+    for (name, shard_raw) in raw.shards.as_ref().unwrap_or(&empty) {
+        let path = format!("control.shards.{name}");
+        let built = shard(ctx, env, fleet, raw, &path, shard_raw);
+        if let (Some(name), Some(shard)) = (super::key_name::<ShardName>(ctx, &path, name), built) {
+            shards.insert(name, shard);
+        }
+    }
+    if raw.shards.as_ref().is_some_and(raw::Map::is_empty) {
+        ctx.error("control.shards", "the fleet has no shard", "name one: `shards: { alpha: {} }`");
+    }
+    let said = [("control.haproxy".to_owned(), &raw.haproxy.workload)];
+    let haproxy = workload(ctx, env, Component::Haproxy, &Scope::default(), &said);
+    Some(Control {
+        cluster: cluster?,
+        shards,
+        xmpp: xmpp(ctx, raw)?,
+        xmpp_annotations: texts(&raw.xmpp.annotations),
+        xmpp_source_ranges: ranges(ctx, &raw.xmpp.source_ranges),
+        haproxy: Haproxy {
+            workload: haproxy?,
+            replicas: raw.haproxy.replicas.unwrap_or(2),
+            snippet: raw.haproxy.snippet.clone(),
+        },
+        expose: expose(ctx, raw)?,
+    })
+}
+
+fn shard(
+    ctx: &Context<'_>,
+    env: &Environment,
+    fleet: &Scope<'_>,
+    control: &raw::Control,
+    path: &str,
+    raw: &raw::Shard,
+) -> Option<Shard> {
+    let scope = fleet.inner(path, raw.release.as_deref(), raw.registry.as_deref(), raw.recipe, &raw.env);
+    let said = |component: &str, every: &'_ raw::Workload, own: &'_ raw::Workload| {
+        [(format!("control.{component}"), every.clone()), (format!("{path}.{component}"), own.clone())]
+    };
+    let build = |component: Component, said: &[(String, raw::Workload); 2]| {
+        let said: Vec<(String, &raw::Workload)> = said.iter().map(|(path, raw)| (path.clone(), raw)).collect();
+        workload(ctx, env, component, &scope, &said)
+    };
+    let prosody = build(Component::Prosody, &said("prosody", &control.prosody.workload, &raw.prosody.workload));
+    let jicofo = build(Component::Jicofo, &said("jicofo", &control.jicofo, &raw.jicofo));
+    let web = build(Component::Web, &said("web", &control.web.workload, &raw.web.workload));
+    let images: Vec<(Component, Image)> =
+        [&prosody, &jicofo, &web].into_iter().flatten().map(|w| (w.component, w.image.clone())).collect();
+    env.warn_unread_scope(ctx, &format!("{path}.env"), &raw.env, &images);
+    let (kept, kept_path) = match (&raw.prosody.storage, &control.prosody.storage) {
+        (Some(own), _) => (Some(own), format!("{path}.prosody.storage")),
+        (None, every) => (every.as_ref(), "control.prosody.storage".to_owned()),
+    };
+    let users = raw.prosody.users.as_ref().or(control.prosody.users.as_ref());
+    Some(Shard {
+        prosody: Prosody {
+            workload: prosody?,
+            storage: kept.and_then(|raw| storage(ctx, &kept_path, raw)),
+            users: users.and_then(|users| users.secret.clone()),
+        },
+        jicofo: jicofo?,
+        web: Web { workload: web?, replicas: raw.web.replicas.or(control.web.replicas).unwrap_or(2) },
+    })
+}
+
+fn texts(map: &raw::Map<Text>) -> BTreeMap<String, String> {
+    map.iter().map(|(key, Text(value))| (key.clone(), value.clone())).collect()
+}
+
+fn ranges(ctx: &Context<'_>, written: &[String]) -> Vec<String> {
+    for (i, range) in written.iter().enumerate() {
+        if range.parse::<ipnet::IpNet>().is_err() {
+            let path = format!("control.xmpp.source_ranges.{i}");
+            ctx.error(&path, format!("`{range}` is no address range"), "write it as 198.51.100.0/24");
+        }
+    }
+    written.to_vec()
+}
+
+fn xmpp(ctx: &Context<'_>, raw: &raw::Control) -> Option<XmppExpose> {
+    let xmpp = &raw.xmpp;
+    match xmpp.expose.unwrap_or(raw::XmppExpose::ClusterIp) {
+        raw::XmppExpose::ClusterIp => Some(XmppExpose::ClusterIp),
+        raw::XmppExpose::LoadBalancer => Some(XmppExpose::LoadBalancer),
+        raw::XmppExpose::NodePort => {
+            let Some(ports) = &xmpp.node_port else {
+                ctx.error(
+                    "control.xmpp.expose",
+                    "expose: node_port needs `node_port`",
+                    "say `node_port: { base: 30222 }`",
+                );
+                return None;
+            };
+            let addresses = ports.addresses.iter().enumerate();
+            let addresses: Vec<IpAddr> = addresses
+                .filter_map(|(i, text)| super::address(ctx, &format!("control.xmpp.node_port.addresses.{i}"), text))
+                .collect();
+            Some(XmppExpose::NodePort { base: ports.base?, addresses })
+        }
+        raw::XmppExpose::External => {
+            let Some(external) = &xmpp.external else {
+                ctx.error(
+                    "control.xmpp.expose",
+                    "expose: external needs `external`",
+                    "say where each shard's prosody is reached",
+                );
+                return None;
+            };
+            Some(XmppExpose::External(external.iter().filter_map(|(shard, raw)| target(ctx, shard, raw)).collect()))
+        }
+    }
+}
+
+fn target(ctx: &Context<'_>, shard: &str, raw: &raw::Target) -> Option<(ShardName, XmppTarget)> {
+    let path = format!("control.xmpp.external.{shard}");
+    let name = super::key_name(ctx, &path, shard);
+    let a = raw.a.as_deref().and_then(|text| host_port(ctx, &format!("{path}.a"), text));
+    let b = raw.b.as_deref().map(|text| host_port(ctx, &format!("{path}.b"), text));
+    let b = match b {
+        Some(parsed) => Some(parsed?),
+        None => None,
+    };
+    Some((name?, XmppTarget { a: a?, b }))
+}
+
+/// `host:port`, or `[v6]:port`.
+fn host_port(ctx: &Context<'_>, path: &str, text: &str) -> Option<(String, u16)> {
+    let parsed = text.rsplit_once(':').and_then(|(host, port)| {
+        let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
+        let bare = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(v6) => v6.parse::<std::net::Ipv6Addr>().ok()?.to_string(),
+            None => host.to_owned(),
+        };
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        (host.starts_with('[') || (!bare.is_empty() && bare.chars().all(fits))).then_some((bare, port))
+    });
+    if parsed.is_none() {
+        ctx.error(path, format!("`{text}` is no host:port"), "write it as xmpp-a.example.org:5222");
+    }
+    parsed
+}
+
+fn expose(ctx: &Context<'_>, raw: &raw::Control) -> Option<Expose> {
+    let ways =
+        [("gateway", raw.gateway.is_some()), ("ingress", raw.ingress.is_some()), ("service", raw.service.is_some())];
+    let said: Vec<&str> = ways.iter().filter(|(_, said)| *said).map(|(name, _)| *name).collect();
+    if let [first, second, ..] = said.as_slice() {
+        let message = format!("`{first}` and `{second}` are both said, the fleet is exposed by one of them");
+        ctx.push(
+            crate::diagnostic::Problem::error(message)
+                .at(ctx.key_label(&format!("control.{first}")))
+                .at(ctx.key_label(&format!("control.{second}")))
+                .hint("keep one of them"),
+        );
+        return None;
+    }
+    Some(if let Some(gateway) = &raw.gateway {
+        Expose::Gateway(Gateway {
+            name: gateway.name.clone()?,
+            namespace: gateway.namespace.clone(),
+            section: gateway.section.clone(),
+        })
+    } else if let Some(ingress) = &raw.ingress {
+        Expose::Ingress(Ingress {
+            class: ingress.class.clone(),
+            tls_secret: ingress.tls_secret.clone(),
+            annotations: texts(&ingress.annotations),
+        })
+    } else if let Some(service) = &raw.service {
+        let type_ = match service.type_.unwrap_or(ServiceType::LoadBalancer) {
+            ServiceType::LoadBalancer => "LoadBalancer",
+            ServiceType::NodePort => "NodePort",
+        };
+        Expose::Service { type_: type_.to_owned(), annotations: texts(&service.annotations) }
+    } else {
+        Expose::Internal
+    })
+}
