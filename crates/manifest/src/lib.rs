@@ -1,0 +1,28 @@
+//! What every renderer shares: manifests and the units they belong to, names, labels, hashes, and the inputs of
+//! rendering that are neither in the fleet file nor constant.
+//!
+//! ```text
+//! (Fleet, Allocations)               ──control_plane::render──► [Unit]
+//! (Fleet, Allocations, Surroundings) ──data_plane::render─────► [Unit]
+//! ```
+
+pub mod allocations;
+pub mod build;
+pub mod kind;
+pub mod labels;
+pub mod names;
+pub mod pod;
+pub mod quantity;
+pub mod scripts;
+pub mod surroundings;
+#[cfg(any(test, feature = "testing"))]
+#[allow(clippy::expect_used)]
+pub mod testing;
+pub mod unit;
+
+pub use allocations::{Allocations, ShardAllocation};
+pub use build::UnitBuilder;
+pub use kind::{Kind, Scope};
+pub use names::Names;
+pub use surroundings::{Endpoint, PendingReason, Surroundings, Target};
+pub use unit::{Desired, Manifest, ObjectRef, Part, SecretRef, Unit, UnitId, short_hash};
