@@ -1,0 +1,50 @@
+//! The control plane as manifests: prosody, jicofo, web and haproxy of every shard. Pure.
+//!
+//! ```text
+//! base ── secrets, policies, monitors           shard ── XMPP Service, disruption budget
+//! slot ── prosody + jicofo                      web   ── nginx of a slot
+//! haproxy ── entrance, peers, exposure
+//! ```
+//!
+//! A new component is one new module and one line in [`render`] or [`render_slot`].
+
+mod base;
+mod env;
+mod expose;
+mod haproxy;
+pub mod haproxy_cfg;
+mod haproxy_text;
+mod jicofo;
+mod monitors;
+mod objects;
+mod policies;
+mod probes;
+mod prosody;
+mod shard;
+mod slot;
+mod web;
+
+#[cfg(test)]
+mod tests;
+
+use fleet::{Fleet, Shard, ShardName, Slot};
+use manifest::{Allocations, Unit};
+
+/// Renders every unit of the control plane, each shard in its serving slot.
+#[must_use]
+pub fn render(fleet: &Fleet, allocations: &Allocations) -> Vec<Unit> {
+    let mut units = vec![base::render(fleet)];
+    for (name, shard) in &fleet.control.shards {
+        units.push(shard::render(fleet, allocations, name));
+        units.extend(render_slot(fleet, name, shard, allocations.serving(name)));
+    }
+    units.push(haproxy::render(fleet, allocations));
+    units
+}
+
+/// Renders what runs in one slot of a shard: prosody and jicofo, and the web servers.
+#[must_use]
+pub fn render_slot(fleet: &Fleet, name: &ShardName, shard: &Shard, slot: Slot) -> [Unit; 2] {
+    let place = slot::Place { fleet, name, shard, slot };
+    [slot::render(&place), web::render(&place)]
+}
