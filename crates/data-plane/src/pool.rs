@@ -1,0 +1,66 @@
+//! What the bridges and recorders of a pool share. All of it reaches them without replacing them.
+
+use fleet::{Fleet, Pool};
+use manifest::build::Metadata;
+use manifest::{Allocations, Kind, Names, Part, Surroundings, Unit, UnitBuilder, UnitId};
+use serde_json::json;
+
+use crate::{addresses, base, policies, servers, websocket};
+
+/// The key of the bridges' XMPP servers; jvb includes a file of this name last.
+const WIRING_FILE: &str = "custom-jvb.conf";
+
+/// Renders what a pool shares.
+pub(crate) fn unit(fleet: &Fleet, allocations: &Allocations, surroundings: &Surroundings, pool: &Pool) -> Unit {
+    let mut unit = UnitBuilder::new(fleet, UnitId::Pool(pool.name.clone()), &pool.cluster);
+    if let Some(base) = base::id(fleet, &pool.cluster) {
+        unit.needs(base);
+    }
+    if pool.bridges.replicas.max() > 0 {
+        let servers = servers::of_pool(fleet, allocations, surroundings, pool);
+        let config = servers::bridge_config(fleet, pool, &servers);
+        let name = Names(&fleet.name).pool_wiring(&pool.name);
+        let content = json!({ "data": { WIRING_FILE: config } });
+        unit.add(Kind::ConfigMap, name, Part::Carry, Metadata::default(), content);
+        addresses::add(&mut unit, fleet, surroundings, pool);
+        policies::bridges(&mut unit, fleet, pool);
+        websocket::add(&mut unit, fleet, pool);
+    }
+    if pool.recorders.replicas.max() > 0 {
+        policies::recorders(&mut unit, fleet, pool);
+    }
+    unit.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet::Replicas;
+    use manifest::testing;
+
+    use super::*;
+
+    fn rendered(fleet: &Fleet) -> Unit {
+        let allocations = Allocations::default().extended(fleet);
+        unit(fleet, &allocations, &Surroundings::default(), &fleet.data.pools[0])
+    }
+
+    #[test]
+    fn all_of_it_is_carried() {
+        let unit = rendered(&testing::split());
+        assert!(unit.manifests.iter().all(|manifest| manifest.part == Part::Carry));
+        assert!(unit.needs.contains(&"base data@frankfurt".parse().unwrap()));
+        let kept: Vec<&str> = unit.keeps.iter().map(|object| object.name.as_str()).collect();
+        assert_eq!(kept, ["meet-eu-addresses"]);
+        assert_eq!(testing::complaints(&unit), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_pool_of_recorders_has_nothing_of_bridges() {
+        let mut fleet = testing::split();
+        fleet.data.pools[0].bridges.replicas = Replicas::Fixed(0);
+        fleet.data.pools[0].recorders.replicas = Replicas::Fixed(1);
+        let names: Vec<String> =
+            rendered(&fleet).manifests.into_iter().map(|manifest| manifest.object.to_string()).collect();
+        assert_eq!(names, ["NetworkPolicy jitsi-media/meet-jibri-eu", "PodDisruptionBudget jitsi-media/meet-jibri-eu"]);
+    }
+}
