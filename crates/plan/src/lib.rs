@@ -1,0 +1,30 @@
+//! The planner: what is, what should be, and what may be done about it now.
+//!
+//! ```text
+//! (desired, observed, record, policy, now) ──plan──► Plan { changes, steps, blocked, forecast }
+//! ```
+//!
+//! Pure, synchronous, deterministic, and level-triggered: it holds no script. It looks at what is and says which
+//! steps are allowed next; whoever executes them observes again and asks again, until no step is left.
+
+pub mod change;
+pub mod compare;
+pub mod effect;
+pub mod evidence;
+pub mod observed;
+pub mod policy;
+pub mod record;
+pub mod step;
+
+mod planner;
+
+pub use change::{BlastRadius, Blocked, BlockedBy, Change, Difference, Field, Forecast, Live, Plan};
+pub use evidence::{Known, Reason, Seen, Source};
+pub use observed::{
+    BridgeView, ClusterView, Inventory, LiveObject, LivePod, NamespaceState, NodeView, Observed, Occupant, Owned,
+    PodPhase, RecorderView, SlotView,
+};
+pub use planner::{Inputs, plan};
+pub use policy::{Policy, Removal, Witness};
+pub use record::{Drain, DrainReason, Generation, Intent, Pin, Record, Tombstone};
+pub use step::{Given, Step};

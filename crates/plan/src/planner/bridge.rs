@@ -1,0 +1,284 @@
+//! Replacing and removing bridges and recorders: drained, confirmed, seen empty after that, then gone; one at a
+//! time.
+
+use fleet::{ClusterName, Index, PoolName};
+use manifest::{Names, ObjectRef, Unit, UnitId};
+
+use super::Draft;
+use super::live::{Presence, none_runs};
+use crate::{
+    BlockedBy, ClusterView, Drain, DrainReason, Given, Known, Live, LivePod, Occupant, PodPhase, Step, Witness,
+};
+
+/// A bridge or recorder that is to be replaced or removed.
+pub(super) struct Candidate<'a> {
+    unit: UnitId,
+    cluster: &'a ClusterName,
+    view: &'a ClusterView,
+    pods: Vec<String>,
+    goal: Goal,
+}
+
+/// What is done with it once nobody is on it.
+enum Goal {
+    /// These objects are applied, then its pod is deleted.
+    Replace { roll: Vec<ObjectRef>, hash: String },
+    /// These steps are taken.
+    Remove(Vec<Step>),
+}
+
+impl<'a> Candidate<'a> {
+    pub(super) fn replace(unit: &'a Unit, cluster: &'a ClusterName, view: &'a ClusterView, roll: Vec<ObjectRef>) -> Self {
+        let goal = Goal::Replace { roll, hash: unit.roll.clone() };
+        Self { unit: unit.id.clone(), cluster, view, pods: unit.pods.clone(), goal }
+    }
+
+    pub(super) fn remove(
+        unit: UnitId,
+        cluster: &'a ClusterName,
+        view: &'a ClusterView,
+        pod: String,
+        prunes: Vec<Step>,
+    ) -> Self {
+        Self { unit, cluster, view, pods: vec![pod], goal: Goal::Remove(prunes) }
+    }
+
+    pub(super) const fn is_removal(&self) -> bool {
+        matches!(self.goal, Goal::Remove(_))
+    }
+
+    const fn reason(&self) -> DrainReason {
+        match self.goal {
+            Goal::Replace { .. } => DrainReason::Replace,
+            Goal::Remove(_) => DrainReason::Remove,
+        }
+    }
+}
+
+impl<'a> Draft<'a> {
+    /// Lets one bridge at a time through; those on which nobody can be go at once.
+    pub(super) fn take_turns(&mut self) {
+        let candidates = std::mem::take(&mut self.waiting);
+        let mut turn = self.returning();
+        // A bridge that we drained already keeps its turn.
+        let (draining, others): (Vec<_>, Vec<_>) =
+            candidates.into_iter().partition(|candidate| self.pod(candidate).is_some_and(|pod| pod.drain.is_some()));
+        for candidate in draining.into_iter().chain(others) {
+            self.candidate(&candidate, &mut turn);
+            self.waiting.push(candidate);
+        }
+    }
+
+    /// A bridge that was replaced and has not joined again: nobody else goes before it has.
+    fn returning(&self) -> Option<UnitId> {
+        if self.inputs.policy.witness == Witness::Bridge {
+            return None;
+        }
+        self.inputs.desired.units.values().find_map(|unit| {
+            let UnitId::Bridge(pool, index) = &unit.id else { return None };
+            let cluster = &unit.manifests.first()?.object.cluster;
+            let pod = self.view(cluster)?.pods.get(unit.pods.first()?)?;
+            let runs = matches!(pod.phase, PodPhase::Running | PodPhase::Ready);
+            let current = pod.roll.as_deref() == Some(unit.roll.as_str());
+            let missing = self.seats(pool, *index).iter().any(|seat| matches!(seat, Seat::NotListed));
+            (runs && current && missing).then(|| unit.id.clone())
+        })
+    }
+
+    fn pod(&self, candidate: &Candidate<'a>) -> Option<&'a LivePod> {
+        candidate.pods.iter().find_map(|name| candidate.view.pods.get(name))
+    }
+
+    fn candidate(&mut self, candidate: &Candidate<'a>, turn: &mut Option<UnitId>) {
+        let (unit, cluster) = (&candidate.unit, candidate.cluster);
+        let Some(pod) = self.pod(candidate) else { return self.go(candidate) };
+        if none_runs(candidate.view, &candidate.pods) || self.inputs.policy.allow_disruption {
+            return self.go(candidate);
+        }
+        if let Some(holder) = turn.as_ref().filter(|holder| *holder != unit) {
+            let holder = holder.clone();
+            return self.block(unit, cluster, BlockedBy::Turn { unit: holder });
+        }
+        let presence = match unit {
+            UnitId::Bridge(pool, index) => self.bridge_presence(candidate, pool, *index, pod, turn),
+            UnitId::Recorder(pool, index) => self.recorder_presence(pool, *index),
+            _ => Some(Presence::Unknown("it is neither a bridge nor a recorder".to_owned())),
+        };
+        match presence {
+            None => {}
+            Some(Presence::Nobody) => {
+                *turn = Some(unit.clone());
+                self.go(candidate);
+            }
+            Some(Presence::Somebody(live)) => self.block(unit, cluster, BlockedBy::Participants(live)),
+            Some(Presence::Unknown(why)) => self.block(unit, cluster, BlockedBy::NoEvidence { why }),
+        }
+    }
+
+    /// Says whether a bridge is empty; or takes the next step towards knowing, and says nothing.
+    fn bridge_presence(
+        &mut self,
+        candidate: &Candidate<'a>,
+        pool: &PoolName,
+        index: Index,
+        pod: &LivePod,
+        turn: &mut Option<UnitId>,
+    ) -> Option<Presence> {
+        let (unit, cluster) = (&candidate.unit, candidate.cluster);
+        let given = Given { cluster: cluster.clone(), pod: pod.name.clone(), uid: pod.uid.clone() };
+        let seats = self.seats(pool, index);
+        let participants: u64 = seats.iter().map(Seat::endpoints).sum();
+        let undrain = Step::Undrain { pool: pool.clone(), index, pod: given.clone() };
+        let ours = pod.drain.is_some();
+        if participants > 0 || self.inputs.policy.last_call || self.inputs.policy.gave_up.contains(unit) {
+            if ours {
+                self.steps.push(undrain);
+            }
+            let live = Live { conferences: 0, participants };
+            return Some(if participants > 0 {
+                Presence::Somebody(live)
+            } else {
+                Presence::Unknown("it did not empty in this run".to_owned())
+            });
+        }
+        if let Some(Seat::Unknown(why)) = seats.iter().find(|seat| matches!(seat, Seat::Unknown(_))) {
+            return Some(Presence::Unknown(why.clone()));
+        }
+        *turn = Some(unit.clone());
+        let own = self.inputs.observed.bridges.get(&(pool.clone(), index));
+        let says_draining = own.and_then(Known::value).is_some_and(|view| view.draining);
+        if !ours || (own.and_then(Known::value).is_some() && !says_draining) {
+            let drain = pod.drain.clone().unwrap_or(Drain { reason: candidate.reason(), since: self.inputs.now });
+            self.steps.push(Step::Drain { pool: pool.clone(), index, pod: given, drain });
+            self.block(unit, cluster, BlockedBy::Settling { why: "it is told to take no new conferences".to_owned() });
+            return None;
+        }
+        if !seats.iter().all(Seat::confirms_drain) {
+            self.block(unit, cluster, BlockedBy::Settling { why: "jicofo has not confirmed the drain".to_owned() });
+            return None;
+        }
+        match own {
+            Some(Known::Yes(seen)) if seen.as_of < self.confirmed_at() => {
+                self.block(unit, cluster, BlockedBy::Settling { why: "it was asked before the drain was confirmed".into() });
+                None
+            }
+            Some(Known::Yes(seen)) if seen.value.is_empty() => Some(Presence::Nobody),
+            Some(Known::Yes(seen)) => {
+                self.steps.push(undrain);
+                Some(Presence::Somebody(Live {
+                    conferences: seen.value.conferences,
+                    participants: seen.value.endpoints,
+                }))
+            }
+            Some(Known::Unknown { why }) => Some(Presence::Unknown(why.to_string())),
+            Some(Known::Absent { .. }) | None => {
+                self.block(unit, cluster, BlockedBy::Settling { why: "it has not been asked yet".to_owned() });
+                None
+            }
+        }
+    }
+
+    fn recorder_presence(&self, pool: &PoolName, index: Index) -> Option<Presence> {
+        Some(match self.inputs.observed.recorders.get(&(pool.clone(), index)) {
+            Some(Known::Yes(seen)) if seen.value.busy => {
+                Presence::Somebody(Live { conferences: 1, participants: 0 })
+            }
+            Some(Known::Yes(_)) => Presence::Nobody,
+            Some(Known::Unknown { why }) => Presence::Unknown(why.to_string()),
+            Some(Known::Absent { .. }) | None => Presence::Unknown("the recorder was not asked".to_owned()),
+        })
+    }
+
+    /// The moment since which every jicofo is known to have heard of a drain that it shows.
+    fn confirmed_at(&self) -> jiff::Timestamp {
+        let asked = self.inputs.observed.slots.values().filter_map(Known::as_of);
+        asked.max().unwrap_or(jiff::Timestamp::MIN)
+    }
+
+    /// What each slot that should know the bridge says of it.
+    pub(super) fn seats(&self, pool: &PoolName, index: Index) -> Vec<Seat> {
+        if self.inputs.policy.witness == Witness::Bridge {
+            return Vec::new();
+        }
+        let Some(cluster) = self.cluster_of(pool) else {
+            return vec![Seat::Unknown("its pool has left the file and its cluster is not known".to_owned())];
+        };
+        let nickname = Names(&self.inputs.fleet.name).bridge_nickname(&cluster, pool, index);
+        self.inputs
+            .observed
+            .slots
+            .iter()
+            .filter(|((shard, _), _)| {
+                // A pool that left the file may have served any shard.
+                self.inputs.fleet.data.pool(pool).is_none_or(|pool| pool.shards.contains(shard))
+            })
+            .map(|((shard, slot), known)| match known {
+                Known::Yes(seen) => match seen.value.bridges.get(&nickname) {
+                    Some(occupant) => Seat::Listed(occupant.clone()),
+                    None => Seat::NotListed,
+                },
+                Known::Absent { .. } => Seat::NotListed,
+                Known::Unknown { why } => Seat::Unknown(format!("jicofo of {shard}-{slot} can't be asked: {why}")),
+            })
+            .collect()
+    }
+
+    fn cluster_of(&self, pool: &PoolName) -> Option<ClusterName> {
+        if let Some(pool) = self.inputs.fleet.data.pool(pool) {
+            return Some(pool.cluster.clone());
+        }
+        self.inputs.observed.clusters.iter().find_map(|(name, known)| {
+            let owns = known.value()?.inventories.values().any(|inventory| {
+                inventory.units.keys().any(|unit| matches!(unit, UnitId::Bridge(other, _) if other == pool))
+            });
+            owns.then(|| name.clone())
+        })
+    }
+
+    fn go(&mut self, candidate: &Candidate<'a>) {
+        match &candidate.goal {
+            Goal::Replace { roll, .. } if !roll.is_empty() => {
+                self.apply(&candidate.unit, candidate.cluster, roll.clone());
+            }
+            Goal::Replace { hash, .. } => {
+                let outdated: Vec<String> = candidate
+                    .pods
+                    .iter()
+                    .filter(|name| {
+                        candidate.view.pods.get(*name).is_some_and(|pod| pod.roll.as_deref() != Some(hash.as_str()))
+                    })
+                    .cloned()
+                    .collect();
+                self.delete_pods(&candidate.unit, candidate.cluster, candidate.view, &outdated);
+            }
+            Goal::Remove(steps) => self.steps.extend(steps.iter().cloned()),
+        }
+    }
+}
+
+/// What one slot's jicofo says of a bridge.
+pub(super) enum Seat {
+    /// It lists it.
+    Listed(Occupant),
+    /// It does not.
+    NotListed,
+    /// It can't be asked.
+    Unknown(String),
+}
+
+impl Seat {
+    const fn endpoints(&self) -> u64 {
+        match self {
+            Self::Listed(occupant) => occupant.endpoints,
+            Self::NotListed | Self::Unknown(_) => 0,
+        }
+    }
+
+    const fn confirms_drain(&self) -> bool {
+        match self {
+            Self::Listed(occupant) => occupant.draining,
+            Self::NotListed => true,
+            Self::Unknown(_) => false,
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! What left the file: gone when it is safe, and only if it is provably ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet::{ClusterName, Plane, ShardName, Slot};
+use manifest::{Kind, Names, ObjectRef, Scope, UnitId};
+
+use super::Draft;
+use super::bridge::Candidate;
+use super::live::Presence;
+use crate::{
+    BlastRadius, BlockedBy, Change, ClusterView, Difference, NamespaceState, Owned, Removal, Step, Tombstone,
+};
+
+impl<'a> Draft<'a> {
+    pub(super) fn prune(&mut self) {
+        for (cluster, known) in &self.inputs.observed.clusters {
+            let Some(view) = known.value() else { continue };
+            if !self.inputs.policy.has_cluster(cluster) || view.namespace == NamespaceState::Absent {
+                continue;
+            }
+            for (plane, inventory) in &view.inventories {
+                if self.inputs.policy.has_plane(*plane) {
+                    self.prune_plane(cluster, *plane, view, &inventory.units);
+                }
+            }
+        }
+        self.take_turns_of_leavers();
+    }
+
+    fn prune_plane(
+        &mut self,
+        cluster: &'a ClusterName,
+        plane: Plane,
+        view: &'a ClusterView,
+        owned: &'a BTreeMap<UnitId, BTreeMap<Owned, Option<String>>>,
+    ) {
+        let desired: BTreeSet<&ObjectRef> = self
+            .inputs
+            .desired
+            .manifests()
+            .map(|(_, manifest)| &manifest.object)
+            .filter(|object| object.cluster == *cluster)
+            .collect();
+        let keeps: BTreeSet<&ObjectRef> = self.inputs.desired.units.values().flat_map(|unit| &unit.keeps).collect();
+        let rendered = self.inputs.desired.units.keys().any(|unit| unit.plane() == plane);
+        let mut left: BTreeMap<&UnitId, Vec<Step>> = BTreeMap::new();
+        for (unit, objects) in owned {
+            if self.inputs.pending.contains_key(unit) {
+                continue;
+            }
+            for (object, uid) in objects {
+                let Some(step) = self.prune_object(cluster, unit, object, uid.as_deref(), view) else { continue };
+                let Step::Prune { object, .. } = &step else { continue };
+                if !desired.contains(object) && !keeps.contains(object) && !self.inputs.held.contains(object) {
+                    left.entry(unit).or_default().push(step);
+                }
+            }
+        }
+        if left.is_empty() {
+            return;
+        }
+        if !rendered && self.inputs.policy.removal == Removal::None {
+            if let Some(unit) = left.keys().next() {
+                self.block(unit, cluster, BlockedBy::EmptyRender);
+            }
+            return;
+        }
+        // Never after a partial apply: what replaces these may not be there yet.
+        let partial = self.unfinished.contains(&(plane, cluster.clone()));
+        for (unit, prunes) in left {
+            self.leaver(cluster, view, unit, prunes, partial);
+        }
+    }
+
+    /// The step that deletes an object of an inventory, if it is there, ours and deletable.
+    fn prune_object(
+        &self,
+        cluster: &ClusterName,
+        unit: &UnitId,
+        owned: &Owned,
+        uid: Option<&str>,
+        view: &ClusterView,
+    ) -> Option<Step> {
+        let namespace = match owned.kind.scope() {
+            Scope::Namespaced => self.inputs.fleet.clusters.get(cluster)?.namespace.clone(),
+            Scope::Cluster => String::new(),
+        };
+        let names = Names(&self.inputs.fleet.name);
+        let made = owned.name == names.passwords() || owned.name == names.passwords_copy();
+        if owned.kind == Kind::Namespace || (made && self.inputs.policy.removal != Removal::Everything) {
+            return None;
+        }
+        let object = ObjectRef { cluster: cluster.clone(), kind: owned.kind, namespace, name: owned.name.clone() };
+        let live = view.objects.get(&object)?;
+        // No UID was written down if we were stopped between intent and act: then the field manager has to prove it.
+        let ours = match uid {
+            Some(uid) => live.uid == uid,
+            None => live.managers.contains(&format!("jitsictl/{}", unit.plane())),
+        };
+        (ours && !live.deleting).then(|| Step::Prune {
+            unit: unit.clone(),
+            object,
+            uid: live.uid.clone(),
+            version: live.version.clone(),
+        })
+    }
+
+    fn leaver(
+        &mut self,
+        cluster: &'a ClusterName,
+        view: &'a ClusterView,
+        unit: &UnitId,
+        mut prunes: Vec<Step>,
+        partial: bool,
+    ) {
+        let stays = self.inputs.desired.units.contains_key(unit);
+        let objects = prunes
+            .iter()
+            .filter_map(|step| match step {
+                Step::Prune { object, .. } => Some((object.clone(), Difference::Delete)),
+                _ => None,
+            })
+            .collect();
+        if stays {
+            // A ConfigMap of an older content goes when no pod starts from it any more: no news for people.
+            prunes.retain(|step| referenced(view, step).is_empty());
+            if !partial {
+                self.steps.extend(prunes);
+            }
+            return;
+        }
+        let radius = match unit {
+            UnitId::Bridge(..) | UnitId::Recorder(..) => BlastRadius::BridgeDrain,
+            UnitId::Slot(..) => BlastRadius::ShardRestart,
+            _ => BlastRadius::None,
+        };
+        let live = self.live(unit);
+        self.changes.push(Change {
+            unit: unit.clone(),
+            cluster: cluster.clone(),
+            objects,
+            outdated_pods: Vec::new(),
+            radius,
+            live,
+        });
+        self.bury(cluster, unit);
+        if partial {
+            let why = "the rest of this cluster is applied first".to_owned();
+            return self.block(unit, cluster, BlockedBy::Settling { why });
+        }
+        match unit {
+            UnitId::Bridge(pool, index) => {
+                let pod = format!("{}-0", Names(&self.inputs.fleet.name).bridge(pool, *index));
+                self.waiting.push(Candidate::remove(unit.clone(), cluster, view, pod, prunes));
+            }
+            UnitId::Recorder(pool, index) => {
+                let pod = format!("{}-0", Names(&self.inputs.fleet.name).recorder(pool, *index));
+                self.waiting.push(Candidate::remove(unit.clone(), cluster, view, pod, prunes));
+            }
+            UnitId::Slot(shard, slot) => {
+                let pods: Vec<String> = slot_pods(view, shard, *slot);
+                match self.presence_in_slot(shard, *slot, view, &pods) {
+                    Presence::Nobody => self.steps.extend(prunes),
+                    Presence::Somebody(live) => self.block(unit, cluster, BlockedBy::Participants(live)),
+                    Presence::Unknown(why) => self.block(unit, cluster, BlockedBy::NoEvidence { why }),
+                }
+            }
+            UnitId::Shard(shard) => self.after_slots(unit, cluster, prunes, |other, _| other == shard),
+            UnitId::Web(shard, slot) | UnitId::Wiring(_, shard, slot) => {
+                self.after_slots(unit, cluster, prunes, |other, which| other == shard && which == *slot);
+            }
+            UnitId::Pool(_) | UnitId::Haproxy | UnitId::Base(..) => {
+                let pods: BTreeSet<String> = prunes.iter().flat_map(|step| referenced(view, step)).collect();
+                if pods.is_empty() {
+                    self.steps.extend(prunes);
+                } else {
+                    self.block(unit, cluster, BlockedBy::Referenced { pods });
+                }
+            }
+        }
+    }
+
+    /// What belongs to a slot goes after its prosody and jicofo have gone.
+    fn after_slots(
+        &mut self,
+        unit: &UnitId,
+        cluster: &ClusterName,
+        prunes: Vec<Step>,
+        belongs: impl Fn(&ShardName, Slot) -> bool,
+    ) {
+        if self.inputs.policy.allow_disruption {
+            self.steps.extend(prunes);
+            return;
+        }
+        let control = &self.inputs.fleet.control.cluster;
+        let Some(view) = self.view(control) else {
+            let why = format!("{control} can't be asked whether the shard is still there");
+            return self.block(unit, cluster, BlockedBy::NoEvidence { why });
+        };
+        let owned = view.inventories.get(&Plane::Control).into_iter().flat_map(|inventory| inventory.units.keys());
+        let alive = owned
+            .filter_map(|unit| match unit {
+                UnitId::Slot(shard, slot) => Some((shard, *slot)),
+                _ => None,
+            })
+            .any(|(shard, slot)| belongs(shard, slot) && !slot_pods(view, shard, slot).is_empty());
+        if alive {
+            let why = "prosody and jicofo of the shard go first".to_owned();
+            self.block(unit, cluster, BlockedBy::Settling { why });
+        } else {
+            self.steps.extend(prunes);
+        }
+    }
+
+    /// Writes down what left the file, before it goes.
+    fn bury(&mut self, cluster: &ClusterName, unit: &UnitId) {
+        if self.inputs.policy.removal != Removal::None {
+            return;
+        }
+        let buried = self
+            .inputs
+            .record
+            .tombstones
+            .iter()
+            .any(|stone| stone.cluster == *cluster && stone.units.contains(unit));
+        let Some(at) = self.inputs.fleet.clusters.get(cluster) else { return };
+        if !buried {
+            self.steps.push(Step::Bury(Tombstone {
+                cluster: cluster.clone(),
+                access: at.access.clone(),
+                namespace: at.namespace.clone(),
+                units: BTreeSet::from([unit.clone()]),
+                since: self.inputs.now,
+            }));
+        }
+    }
+
+    fn take_turns_of_leavers(&mut self) {
+        // Candidates for replacement were dealt with before; what they blocked or did stays as it is.
+        let leavers: Vec<Candidate<'a>> =
+            std::mem::take(&mut self.waiting).into_iter().filter(Candidate::is_removal).collect();
+        self.waiting = leavers;
+        self.take_turns();
+    }
+}
+
+fn slot_pods(view: &ClusterView, shard: &ShardName, slot: Slot) -> Vec<String> {
+    let label = UnitId::Slot(shard.clone(), slot).label();
+    view.pods
+        .values()
+        .filter(|pod| pod.labels.get(manifest::labels::UNIT) == Some(&label))
+        .map(|pod| pod.name.clone())
+        .collect()
+}
+
+/// Pods that refer to the object that a step would delete.
+fn referenced(view: &ClusterView, step: &Step) -> BTreeSet<String> {
+    let Step::Prune { object, .. } = step else { return BTreeSet::new() };
+    view.pods
+        .values()
+        .filter(|pod| pod.references.contains(&(object.kind, object.name.clone())))
+        .map(|pod| pod.name.clone())
+        .collect()
+}

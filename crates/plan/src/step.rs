@@ -1,0 +1,95 @@
+//! Steps: the only things that are ever written. Each is idempotent and re-checked before it is done.
+
+use fleet::{ClusterName, Index, PoolName, ShardName, Slot};
+use manifest::{Endpoint, ObjectRef, UnitId};
+use serde::Serialize;
+
+use crate::{Drain, Tombstone};
+
+/// One write that is allowed now. Steps of one plan don't depend on each other unless an earlier one of the same
+/// unit comes first in the list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Write down that something left the file, before it goes.
+    Bury(Tombstone),
+    /// Apply these objects of a unit, as desired.
+    Apply {
+        /// The unit.
+        unit: UnitId,
+        /// Where.
+        cluster: ClusterName,
+        /// Which of its objects.
+        objects: Vec<ObjectRef>,
+    },
+    /// Tell a bridge to take no new conferences; the pod's annotation is written first.
+    Drain {
+        /// The pool.
+        pool: PoolName,
+        /// The bridge.
+        index: Index,
+        /// The pod that is told.
+        pod: Given,
+        /// Why and since when.
+        drain: Drain,
+    },
+    /// Take back a drain of ours.
+    Undrain {
+        /// The pool.
+        pool: PoolName,
+        /// The bridge.
+        index: Index,
+        /// The pod that is told.
+        pod: Given,
+    },
+    /// Connect a running bridge to a slot's prosody, without a restart.
+    Attach {
+        /// The pool.
+        pool: PoolName,
+        /// The bridge.
+        index: Index,
+        /// The pod that is told.
+        pod: Given,
+        /// The shard.
+        shard: ShardName,
+        /// The slot.
+        slot: Slot,
+        /// Whether a client of that id is there and must go first: it has another password or port.
+        replace: bool,
+    },
+    /// Delete a pod so that it comes back as its template now says.
+    DeletePod {
+        /// The unit it belongs to.
+        unit: UnitId,
+        /// The pod.
+        pod: Given,
+    },
+    /// Delete an object that we own and nobody needs any more.
+    Prune {
+        /// The unit it belonged to.
+        unit: UnitId,
+        /// The object.
+        object: ObjectRef,
+        /// Its UID: another object of that name is left alone.
+        uid: String,
+        /// Its version when the decision was made.
+        version: String,
+    },
+}
+
+/// The very pod that evidence was about: a step on another one of that name is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Given {
+    /// Where.
+    pub cluster: ClusterName,
+    /// Its name.
+    pub pod: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+/// Whether an endpoint is good enough to stop waiting for it.
+#[must_use]
+pub const fn is_settled(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::Known(_))
+}

@@ -1,0 +1,424 @@
+//! The planner by scenario: a world, what should be, and the steps that are allowed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet::{Fleet, Index, Plane, PoolName, Slot};
+use jiff::Timestamp;
+use manifest::testing::{cluster, fleet, set_env, shard_name, split};
+use manifest::{Allocations, Desired, Endpoint, Surroundings, Target, UnitId};
+use plan::effect::World;
+use plan::{
+    BlastRadius, BlockedBy, ClusterView, Inputs, Known, NamespaceState, Plan, PodPhase, Policy, Reason, Record, Seen,
+    SlotView, Source, Step, plan,
+};
+use proptest::prelude::*;
+
+const ROOTLESS: &str = manifest::testing::ROOTLESS;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+/// A fleet, the world that it lives in, and a clock.
+struct Stage {
+    fleet: Fleet,
+    world: World,
+    policy: Policy,
+    second: i64,
+}
+
+impl Stage {
+    /// Clusters that answer and hold nothing yet.
+    fn empty(fleet: Fleet) -> Self {
+        let mut world = World::default();
+        for name in fleet.clusters.keys() {
+            let namespace = NamespaceState::Present { uid: "n".into(), enforce: None, terminating: false };
+            let view = ClusterView { namespace, ..ClusterView::default() };
+            world.observed.clusters.insert(
+                name.clone(),
+                Known::Yes(Seen { value: view, source: Source::ApiServer, as_of: at(0) }),
+            );
+        }
+        world.record = Record { allocations: Allocations::default().extended(&fleet), ..Record::default() };
+        let mut stage = Self { fleet, world, policy: Policy::default(), second: 0 };
+        stage.start_jicofos();
+        stage
+    }
+
+    /// A fleet that was applied and has converged.
+    fn converged(fleet: Fleet) -> Self {
+        let mut stage = Self::empty(fleet);
+        stage.run();
+        assert!(stage.plan().is_empty(), "{:#?}", stage.plan());
+        stage
+    }
+
+    fn start_jicofos(&mut self) {
+        self.world.record.allocations = self.world.record.allocations.clone().extended(&self.fleet);
+        for shard in self.fleet.control.shards.keys() {
+            let empty = Seen { value: SlotView::default(), source: Source::Jicofo, as_of: at(0) };
+            self.world.observed.slots.entry((shard.clone(), Slot::A)).or_insert(Known::Yes(empty));
+        }
+    }
+
+    fn desired(&self) -> Desired {
+        let target = Endpoint::Known(Target::Ips { ips: vec!["198.51.100.7".parse().unwrap()], port: 5222 });
+        let endpoints =
+            self.fleet.control.shards.keys().map(|s| (s.clone(), BTreeMap::from([(Slot::A, target.clone())]))).collect();
+        let nodes = self.fleet.data.pools.iter().map(|pool| (pool.name.clone(), Some(BTreeMap::new()))).collect();
+        let surroundings = Surroundings { endpoints, nodes, load_balancers: BTreeMap::new() };
+        let allocations = &self.world.record.allocations;
+        let mut units = control_plane::render(&self.fleet, allocations);
+        units.extend(data_plane::render(&self.fleet, allocations, &surroundings));
+        Desired::new(units)
+    }
+
+    fn plan(&self) -> Plan {
+        plan(&Inputs {
+            fleet: &self.fleet,
+            desired: &self.desired(),
+            pending: &BTreeMap::new(),
+            held: &BTreeSet::new(),
+            observed: &self.world.observed,
+            record: &self.world.record,
+            policy: &self.policy,
+            now: at(self.second),
+        })
+    }
+
+    /// Takes all steps of a plan.
+    fn advance(&mut self) -> Plan {
+        let plan = self.plan();
+        let desired = self.desired();
+        for step in &plan.steps {
+            self.second += 1;
+            self.world.take(step, &self.fleet, &desired, at(self.second));
+        }
+        plan
+    }
+
+    /// Iterates until nothing is allowed any more.
+    fn run(&mut self) -> Vec<Plan> {
+        let mut plans = Vec::new();
+        for _ in 0..200 {
+            let plan = self.advance();
+            if plan.steps.is_empty() {
+                return plans;
+            }
+            plans.push(plan);
+        }
+        panic!("no fixed point after 200 plans; the last: {:#?}", plans.last());
+    }
+
+    fn view(&mut self, name: &str) -> &mut ClusterView {
+        match self.world.observed.clusters.get_mut(&cluster(name)) {
+            Some(Known::Yes(seen)) => &mut seen.value,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn people_on_bridge(&mut self, index: u16, endpoints: u64) {
+        let nickname = format!("frankfurt-meet-jvb-eu-{index}-0");
+        for known in self.world.observed.slots.values_mut() {
+            let Known::Yes(seen) = known else { continue };
+            seen.value.bridges.get_mut(&nickname).unwrap().endpoints = endpoints;
+        }
+    }
+
+    fn conferences(&mut self, shard: &str, conferences: u64) {
+        let Some(Known::Yes(seen)) = self.world.observed.slots.get_mut(&(shard_name(shard), Slot::A)) else { panic!() };
+        seen.value.conferences = conferences;
+        seen.value.participants = conferences * 3;
+    }
+
+    fn change_bridges(&mut self) {
+        set_env(&mut self.fleet.data.pools[0].bridges.workload, "VIDEOBRIDGE_MAX_MEMORY", "2g");
+    }
+}
+
+fn eu() -> PoolName {
+    "eu".parse().unwrap()
+}
+
+fn kinds(plan: &Plan) -> Vec<String> {
+    plan.steps
+        .iter()
+        .map(|step| match step {
+            Step::Bury(_) => "bury".to_owned(),
+            Step::Apply { unit, .. } => format!("apply {unit}"),
+            Step::Drain { index, .. } => format!("drain {index}"),
+            Step::Undrain { index, .. } => format!("undrain {index}"),
+            Step::Attach { index, shard, .. } => format!("attach {index} to {shard}"),
+            Step::DeletePod { pod, .. } => format!("delete {}", pod.pod),
+            Step::Prune { object, .. } => format!("prune {} {}", object.kind, object.name),
+        })
+        .collect()
+}
+
+#[test]
+fn a_fresh_fleet_is_applied_in_one_plan_and_then_nothing_is_left() {
+    let mut stage = Stage::empty(split());
+    let plans = stage.run();
+    assert_eq!(plans.len(), 1);
+    assert!(plans[0].changes.iter().all(|change| change.radius == BlastRadius::None));
+    assert!(plans[0].blocked.is_empty());
+    assert!(stage.plan().is_empty());
+}
+
+#[test]
+fn bridges_are_replaced_one_at_a_time_drained_and_seen_empty() {
+    let mut stage = Stage::converged(split());
+    stage.change_bridges();
+    assert_eq!(stage.plan().radius(), BlastRadius::BridgeDrain);
+    let plans = stage.run();
+    let steps: Vec<String> = plans.iter().flat_map(kinds).collect();
+    let expected = ["drain 0", "apply bridge eu/0", "delete meet-jvb-eu-0-0", "drain 1", "apply bridge eu/1", "delete meet-jvb-eu-1-0"];
+    assert_eq!(steps, expected);
+}
+
+#[test]
+fn a_busy_bridge_is_not_even_drained() {
+    let mut stage = Stage::converged(split());
+    stage.change_bridges();
+    stage.people_on_bridge(0, 7);
+    let plans = stage.run();
+    let steps: Vec<String> = plans.iter().flat_map(kinds).collect();
+    assert_eq!(steps, ["drain 1", "apply bridge eu/1", "delete meet-jvb-eu-1-0"]);
+    let left = stage.plan();
+    assert_eq!(left.blocked.len(), 1);
+    assert!(matches!(&left.blocked[0].by, BlockedBy::Participants(live) if live.participants == 7), "{left:#?}");
+}
+
+#[test]
+fn a_drained_bridge_that_fills_again_is_undrained() {
+    let mut stage = Stage::converged(split());
+    stage.change_bridges();
+    assert_eq!(kinds(&stage.advance()), ["drain 0"]);
+    stage.people_on_bridge(0, 2);
+    assert_eq!(kinds(&stage.advance())[0], "undrain 0");
+}
+
+#[test]
+fn an_older_word_of_the_bridge_does_not_count() {
+    let mut stage = Stage::converged(split());
+    stage.change_bridges();
+    stage.advance();
+    for known in stage.world.observed.slots.values_mut() {
+        let Known::Yes(seen) = known else { panic!() };
+        seen.as_of = at(1_000);
+    }
+    let plan = stage.plan();
+    assert!(plan.steps.is_empty(), "{:?}", kinds(&plan));
+    assert!(plan.blocked.iter().any(|blocked| matches!(blocked.by, BlockedBy::Settling { .. })));
+}
+
+#[test]
+fn an_unreachable_jicofo_is_not_an_empty_bridge() {
+    let mut stage = Stage::converged(split());
+    stage.change_bridges();
+    let key = (shard_name("alpha"), Slot::A);
+    stage.world.observed.slots.insert(key, Known::Unknown { why: Reason("stream broke".into()) });
+    let plan = stage.plan();
+    assert!(plan.steps.is_empty());
+    assert!(plan.blocked.iter().any(|blocked| matches!(blocked.by, BlockedBy::NoEvidence { .. })), "{plan:#?}");
+}
+
+#[test]
+fn a_bridge_that_does_not_run_needs_no_drain() {
+    let mut stage = Stage::converged(split());
+    stage.change_bridges();
+    for index in 0..2 {
+        let pod = stage.view("frankfurt").pods.get_mut(&format!("meet-jvb-eu-{index}-0")).unwrap();
+        pod.phase = PodPhase::Waiting("ImagePullBackOff".into());
+    }
+    assert_eq!(kinds(&stage.plan()), ["apply bridge eu/0", "apply bridge eu/1"]);
+}
+
+#[test]
+fn disruption_is_a_choice() {
+    let mut stage = Stage::converged(split());
+    stage.change_bridges();
+    stage.people_on_bridge(0, 7);
+    stage.policy.allow_disruption = true;
+    stage.run();
+    assert!(stage.plan().is_empty());
+}
+
+#[test]
+fn a_slot_with_conferences_stays() {
+    let mut stage = Stage::converged(split());
+    set_env(&mut stage.fleet.control.shards.get_mut(&shard_name("alpha")).unwrap().jicofo, "ENABLE_AV1", "1");
+    stage.conferences("alpha", 3);
+    let plan = stage.plan();
+    assert!(plan.steps.is_empty(), "{:?}", kinds(&plan));
+    assert_eq!(plan.radius(), BlastRadius::ShardRestart);
+    assert!(matches!(&plan.blocked[0].by, BlockedBy::Participants(live) if live.conferences == 3));
+    stage.conferences("alpha", 0);
+    let steps: Vec<String> = stage.run().iter().flat_map(kinds).collect();
+    assert_eq!(steps[0], "apply slot alpha/a");
+    assert!(stage.plan().is_empty());
+}
+
+#[test]
+fn a_new_shard_touches_no_bridge() {
+    let mut stage = Stage::converged(fleet(ROOTLESS, &["alpha"]));
+    stage.fleet = fleet(ROOTLESS, &["alpha", "beta"]);
+    stage.start_jicofos();
+    let plan = stage.plan();
+    assert!(plan.changes.iter().all(|change| !matches!(change.unit, UnitId::Bridge(..))), "{plan:#?}");
+    assert!(plan.changes.iter().all(|change| change.radius <= BlastRadius::Reconnect));
+}
+
+#[test]
+fn what_left_the_file_goes_when_nobody_is_on_it() {
+    let mut stage = Stage::converged(split());
+    stage.people_on_bridge(1, 4);
+    stage.fleet.data.pools[0].bridges.replicas = fleet::Replicas::Fixed(1);
+    stage.run();
+    assert!(stage.plan().blocked.iter().any(|blocked| matches!(blocked.by, BlockedBy::Participants(_))));
+    assert_eq!(stage.world.record.tombstones.len(), 1);
+    stage.people_on_bridge(1, 0);
+    let steps: Vec<String> = stage.run().iter().flat_map(kinds).collect();
+    assert_eq!(steps[0], "drain 1");
+    assert!(steps.contains(&"prune StatefulSet meet-jvb-eu-1".to_owned()), "{steps:?}");
+    assert!(stage.plan().is_empty(), "{:#?}", stage.plan());
+}
+
+#[test]
+fn an_unreachable_cluster_is_left_alone_and_named() {
+    let mut stage = Stage::converged(split());
+    stage.change_bridges();
+    stage.world.observed.clusters.insert(cluster("frankfurt"), Known::Unknown { why: Reason("timed out".into()) });
+    let plan = stage.plan();
+    assert!(plan.steps.is_empty());
+    assert_eq!(plan.blocked.len(), 1);
+    assert!(matches!(plan.blocked[0].by, BlockedBy::Unreachable { .. }));
+}
+
+#[test]
+fn an_empty_render_prunes_nothing() {
+    let stage = Stage::converged(split());
+    let plan = plan(&Inputs {
+        fleet: &stage.fleet,
+        desired: &Desired::default(),
+        pending: &BTreeMap::new(),
+        held: &BTreeSet::new(),
+        observed: &stage.world.observed,
+        record: &stage.world.record,
+        policy: &stage.policy,
+        now: at(0),
+    });
+    assert!(plan.steps.is_empty(), "{:?}", kinds(&plan));
+    assert!(plan.blocked.iter().all(|blocked| blocked.by == BlockedBy::EmptyRender));
+    assert!(!plan.blocked.is_empty());
+}
+
+#[test]
+fn an_object_of_another_uid_is_not_ours() {
+    let mut stage = Stage::converged(split());
+    stage.fleet.data.pools[0].bridges.replicas = fleet::Replicas::Fixed(1);
+    for (object, live) in &mut stage.view("frankfurt").objects {
+        if object.name == "meet-jvb-eu-1" {
+            live.uid = "somebody else's".into();
+        }
+    }
+    let steps: Vec<String> = stage.run().iter().flat_map(kinds).collect();
+    assert!(!steps.iter().any(|step| step.ends_with(" meet-jvb-eu-1")), "{steps:?}");
+}
+
+#[test]
+fn one_plane_leaves_the_other_alone() {
+    let mut stage = Stage::empty(split());
+    stage.policy.planes = BTreeSet::from([Plane::Control]);
+    stage.run();
+    assert!(stage.view("frankfurt").objects.is_empty());
+    assert!(!stage.view("hq").objects.is_empty());
+}
+
+/// What can happen to a fleet file between two runs.
+#[derive(Debug, Clone)]
+enum Edit {
+    Bridges(u16),
+    BridgeEnv(u8),
+    JicofoEnv(u8),
+    WebEnv(u8),
+    Shards(u8),
+    People(u16, u64),
+    Conferences(u64),
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let edit = prop_oneof![
+        (1u16..5).prop_map(Edit::Bridges),
+        any::<u8>().prop_map(Edit::BridgeEnv),
+        any::<u8>().prop_map(Edit::JicofoEnv),
+        any::<u8>().prop_map(Edit::WebEnv),
+        (1u8..4).prop_map(Edit::Shards),
+        (0u16..2, 0u64..3).prop_map(|(index, people)| Edit::People(index, people)),
+        (0u64..3).prop_map(Edit::Conferences),
+    ];
+    proptest::collection::vec(edit, 1..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever is edited: iterating reaches a fixed point, and no bridge with people on it and no slot with
+    /// conferences is ever touched.
+    #[test]
+    fn every_edit_reaches_a_fixed_point_and_spares_the_living(edits in edits()) {
+        let mut stage = Stage::converged(split());
+        for edit in edits {
+            match edit {
+                Edit::Bridges(n) => stage.fleet.data.pools[0].bridges.replicas = fleet::Replicas::Fixed(n),
+                Edit::BridgeEnv(n) => set_env(&mut stage.fleet.data.pools[0].bridges.workload, "JVB_LOG_FILE", &n.to_string()),
+                Edit::JicofoEnv(n) => {
+                    for shard in stage.fleet.control.shards.values_mut() {
+                        set_env(&mut shard.jicofo, "JICOFO_LOG_FILE", &n.to_string());
+                    }
+                }
+                Edit::WebEnv(n) => {
+                    for shard in stage.fleet.control.shards.values_mut() {
+                        set_env(&mut shard.web.workload, "RESOLUTION", &n.to_string());
+                    }
+                }
+                Edit::Shards(n) => {
+                    let names: Vec<&str> = ["alpha", "beta", "gamma"].into_iter().take(n.into()).collect();
+                    let other = fleet(ROOTLESS, &names);
+                    stage.fleet.control.shards = other.control.shards;
+                    stage.fleet.data.pools[0].shards = other.data.pools[0].shards.clone();
+                    stage.start_jicofos();
+                }
+                Edit::People(index, people) => {
+                    let nickname = format!("frankfurt-meet-jvb-eu-{index}-0");
+                    for known in stage.world.observed.slots.values_mut() {
+                        if let Known::Yes(seen) = known && let Some(seat) = seen.value.bridges.get_mut(&nickname) {
+                            seat.endpoints = people;
+                        }
+                    }
+                }
+                Edit::Conferences(n) => stage.conferences("alpha", n),
+            }
+            for plan in stage.run() {
+                for step in &plan.steps {
+                    match step {
+                        Step::DeletePod { unit: UnitId::Bridge(pool, index), .. } => prop_assert!(quiet(&stage, pool, *index)),
+                        Step::DeletePod { unit: UnitId::Slot(shard, _), .. } => {
+                            let seen = stage.world.observed.slots[&(shard.clone(), Slot::A)].value().unwrap();
+                            prop_assert_eq!(seen.conferences, 0);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            prop_assert!(stage.plan().steps.is_empty());
+        }
+    }
+}
+
+fn quiet(stage: &Stage, pool: &PoolName, Index(index): Index) -> bool {
+    assert_eq!(*pool, eu());
+    let nickname = format!("frankfurt-meet-jvb-eu-{index}-0");
+    let people = |view: &SlotView| view.bridges.get(&nickname).map_or(0, |seat| seat.endpoints);
+    stage.world.observed.slots.values().filter_map(Known::value).map(people).sum::<u64>() == 0
+}
