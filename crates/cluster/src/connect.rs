@@ -1,0 +1,249 @@
+//! Connecting: one client per cluster, built from a kubeconfig's context or from the pod's own service account.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet::{Access, ClusterName};
+use kube::Client;
+use kube::client::AuthError;
+use kube::config::{ExecInteractiveMode, KubeConfigOptions};
+use tokio::sync::Semaphore;
+
+use crate::stranger::Strangers;
+use crate::wire::Breaker;
+use crate::{ClusterError, ErrorKind, Kubeconfigs, Proxies, RunKey};
+
+/// How long things may take, and how many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Establishing a connection.
+    pub connect: Duration,
+    /// A request about one object, from the moment when it is sent.
+    pub request: Duration,
+    /// One page of a LIST.
+    pub list: Duration,
+    /// A program that yields credentials.
+    pub credentials: Duration,
+    /// Opening a port-forward.
+    pub stream: Duration,
+    /// Requests on their way at once.
+    pub in_flight: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            request: Duration::from_secs(10),
+            list: Duration::from_secs(30),
+            credentials: Duration::from_secs(30),
+            stream: Duration::from_secs(10),
+            in_flight: 16,
+        }
+    }
+}
+
+/// What is the same for all clusters of a run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `jitsictl/<version>`.
+    pub user_agent: String,
+    /// Deadlines.
+    pub limits: Limits,
+    /// The runner's proxy settings.
+    pub proxies: Proxies,
+    /// Whether a credentials program may ask the person at the terminal.
+    pub interactive: bool,
+    /// Hashes secret values for comparison; the same for all clusters, so that copies can be compared.
+    pub run_key: RunKey,
+}
+
+/// A cluster that we can speak with: its namespace is the fleet's there.
+#[derive(Clone)]
+pub struct Cluster(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    name: ClusterName,
+    namespace: String,
+    address: String,
+    pub(crate) client: Client,
+    pub(crate) limits: Limits,
+    pub(crate) run_key: RunKey,
+    pub(crate) turns: Semaphore,
+    pub(crate) breaker: Breaker,
+    pub(crate) strangers: Strangers,
+}
+
+impl Cluster {
+    /// Makes a client. No request is sent yet; a credentials program is run if the context has one.
+    ///
+    /// # Errors
+    /// When the context is unknown, or the kubeconfig or the credentials can't be used.
+    pub async fn connect(
+        name: &ClusterName,
+        cluster: &fleet::Cluster,
+        kubeconfigs: &Kubeconfigs,
+        options: &Options,
+    ) -> Result<Self, ClusterError> {
+        let fail = |kind| ClusterError::new(name, kind);
+        let mut config = match &cluster.access {
+            Access::InCluster => {
+                kube::Config::incluster().map_err(|error| fail(ErrorKind::Kubeconfig(error.to_string())))?
+            }
+            Access::Context { context, kubeconfig: None } => {
+                config_of(kubeconfigs, context, options).await.map_err(fail)?
+            }
+            Access::Context { context, kubeconfig: Some(path) } => {
+                let own = Kubeconfigs::load(Some(path), None, None)
+                    .map_err(|error| fail(ErrorKind::Kubeconfig(error.to_string())))?;
+                config_of(&own, context, options).await.map_err(fail)?
+            }
+        };
+        config.connect_timeout = Some(options.limits.connect);
+        config.default_retry = false;
+        let agent = http::HeaderValue::from_str(&options.user_agent)
+            .map_err(|_| fail(ErrorKind::Kubeconfig("the user agent is no header value".to_owned())))?;
+        config.headers.push((http::header::USER_AGENT, agent));
+        let address = address_of(&config.cluster_url);
+        let client = client_of(config, options.limits.credentials).await.map_err(fail)?;
+        Ok(Self::with_client(name, &cluster.namespace, client, address, options))
+    }
+
+    /// Speaks by this client, for clusters that are no servers on a network.
+    #[must_use]
+    pub fn from_client(name: &ClusterName, namespace: &str, client: Client, options: &Options) -> Self {
+        Self::with_client(name, namespace, client, format!("cluster {name}"), options)
+    }
+
+    fn with_client(name: &ClusterName, namespace: &str, client: Client, address: String, options: &Options) -> Self {
+        Self(Arc::new(Inner {
+            name: name.clone(),
+            namespace: namespace.to_owned(),
+            address,
+            client,
+            limits: options.limits,
+            run_key: options.run_key.clone(),
+            turns: Semaphore::new(options.limits.in_flight),
+            breaker: Breaker::default(),
+            strangers: Strangers::default(),
+        }))
+    }
+
+    /// Our name for it.
+    #[must_use]
+    pub fn name(&self) -> &ClusterName {
+        &self.0.name
+    }
+
+    /// The fleet's namespace there.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.0.namespace
+    }
+
+    /// `host:port` of its API server.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    /// When the client's own certificate ends, if a credentials program gave it one: connect anew before.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<jiff::Timestamp> {
+        *self.0.client.valid_until()
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Inner { name, namespace, address, .. } = &*self.0;
+        f.debug_struct("Cluster")
+            .field("name", name)
+            .field("namespace", namespace)
+            .field("address", address)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn config_of(kubeconfigs: &Kubeconfigs, context: &str, options: &Options) -> Result<kube::Config, ErrorKind> {
+    let known = kubeconfigs.contexts();
+    if !known.iter().any(|name| name == context) {
+        return Err(ErrorKind::UnknownContext { context: context.to_owned(), known });
+    }
+    let merged = kubeconfigs.merged();
+    let named = KubeConfigOptions { context: Some(context.to_owned()), cluster: None, user: None };
+    let mut config = kube::Config::from_custom_kubeconfig(merged.clone(), &named)
+        .await
+        .map_err(|error| ErrorKind::Kubeconfig(format!("context `{context}`: {error}")))?;
+
+    let cluster = merged.contexts.iter().find(|named| named.name == context).and_then(|named| named.context.as_ref());
+    let of_kubeconfig = merged
+        .clusters
+        .iter()
+        .find(|named| cluster.is_some_and(|context| context.cluster == named.name))
+        .and_then(|named| named.cluster.as_ref()?.proxy_url.as_deref())
+        .filter(|proxy| !proxy.is_empty());
+    config.proxy_url = of_kubeconfig
+        .or_else(|| options.proxies.for_server(&config.cluster_url))
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| ErrorKind::Kubeconfig(format!("context `{context}`: its proxy is no URL")))?;
+    if let (false, Some(exec)) = (options.interactive, &mut config.auth_info.exec) {
+        exec.interactive_mode = Some(ExecInteractiveMode::Never);
+    }
+    Ok(config)
+}
+
+/// kube-rs runs a credentials program while it builds a client, waits for it without a limit, and blocks. So that
+/// happens in a thread of its own, which nobody waits for longer than the limit, not even at the end of the process.
+async fn client_of(config: kube::Config, limit: Duration) -> Result<Client, ErrorKind> {
+    if config.auth_info.exec.is_none() && config.auth_info.auth_provider.is_none() {
+        return Client::try_from(config).map_err(|error| unusable(&error));
+    }
+    let (done, result) = tokio::sync::oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new()
+        .name("credentials".to_owned())
+        .spawn(move || {
+            let _entered = runtime.enter();
+            // Nobody listens any more when the limit has passed.
+            let _ = done.send(Client::try_from(config));
+        })
+        .map_err(|error| ErrorKind::Credentials(error.to_string()))?;
+    match tokio::time::timeout(limit, result).await {
+        Ok(Ok(client)) => client.map_err(|error| unusable(&error)),
+        Ok(Err(_)) => Err(ErrorKind::Credentials("the credentials program could not be run".to_owned())),
+        Err(_) => Err(ErrorKind::Credentials(format!("the credentials program did not end within {limit:?}"))),
+    }
+}
+
+fn unusable(error: &kube::Error) -> ErrorKind {
+    match error {
+        kube::Error::Auth(auth) => ErrorKind::Credentials(auth_failure(auth)),
+        other => ErrorKind::Kubeconfig(other.to_string()),
+    }
+}
+
+/// In words, without what the program printed to its standard output: that may be a credential.
+pub(crate) fn auth_failure(error: &AuthError) -> String {
+    match error {
+        AuthError::AuthExecRun { cmd, out } => {
+            let program = cmd.split_whitespace().next().unwrap_or(cmd);
+            let stderr = String::from_utf8_lossy(&out.stderr);
+            let last = stderr.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it printed no reason");
+            format!("`{program}` ended with {}: {last}", out.status)
+        }
+        AuthError::AuthExecStart(error) => format!("the credentials program can't be started: {error}"),
+        AuthError::AuthExecParse(_) | AuthError::ParseTokenKey(_) | AuthError::ExecPluginFailed => {
+            "the credentials program printed no credential".to_owned()
+        }
+        AuthError::ReadTokenFile(error, path) => format!("{}: {error}", path.display()),
+        other => other.to_string(),
+    }
+}
+
+fn address_of(server: &http::Uri) -> String {
+    let host = server.host().unwrap_or("?");
+    let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("http") { 80 } else { 443 });
+    format!("{host}:{port}")
+}

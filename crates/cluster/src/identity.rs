@@ -1,0 +1,71 @@
+//! Who a cluster is, and what its namespace is like.
+
+use http::Method;
+use manifest::{Kind, ObjectRef};
+use plan::{NamespaceState, Pin};
+use serde_json::Value as Json;
+
+use crate::wire::Request;
+use crate::{Cluster, ClusterError, ErrorKind};
+
+const SYSTEM: &str = "kube-system";
+const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+
+impl Cluster {
+    /// The UID of the cluster's `kube-system` namespace, which nothing but a new cluster changes. Where that may not be
+    /// read, the UID of the fleet's own namespace.
+    ///
+    /// # Errors
+    /// When neither can be read.
+    pub async fn identity(&self) -> Result<Pin, ClusterError> {
+        let error = match self.namespace_uid(SYSTEM).await {
+            Ok(uid) => return Ok(Pin { uid, of: SYSTEM.to_owned() }),
+            Err(error) if matches!(error.kind, ErrorKind::Forbidden { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        match self.namespace_uid(self.namespace()).await {
+            Ok(uid) => Ok(Pin { uid, of: self.namespace().to_owned() }),
+            Err(own) if matches!(own.kind, ErrorKind::NamespaceMissing(_)) => Err(own),
+            Err(_) => Err(error),
+        }
+    }
+
+    /// The UID behind an identity that was pinned before: of the same namespace as then, so that the two compare.
+    ///
+    /// # Errors
+    /// When that namespace can't be read.
+    pub async fn identity_like(&self, pin: &Pin) -> Result<Pin, ClusterError> {
+        Ok(Pin { uid: self.namespace_uid(&pin.of).await?, of: pin.of.clone() })
+    }
+
+    async fn namespace_uid(&self, name: &str) -> Result<String, ClusterError> {
+        let namespace: Json = self.read(Request::object("get", Method::GET, &self.namespace_object(name))).await?;
+        let uid = namespace.pointer("/metadata/uid").and_then(Json::as_str);
+        uid.map(str::to_owned).ok_or_else(|| self.error(ErrorKind::Garbled("a namespace without UID".to_owned())))
+    }
+
+    /// Whether the fleet's namespace is there, and what Pod Security enforces in it. Unknown where it may not be read.
+    ///
+    /// # Errors
+    /// When the cluster can't be asked.
+    pub async fn namespace_state(&self) -> Result<NamespaceState, ClusterError> {
+        let read = self.get(&self.namespace_object(self.namespace())).await;
+        let live = match read {
+            Ok(Some(live)) => live,
+            Ok(None) => return Ok(NamespaceState::Absent),
+            Err(error) if matches!(error.kind, ErrorKind::Forbidden { .. }) => return Ok(NamespaceState::Unknown),
+            Err(error) => return Err(error),
+        };
+        let enforce = live.label(ENFORCE).map(str::to_owned);
+        Ok(NamespaceState::Present { uid: live.uid, enforce, terminating: live.deleting })
+    }
+
+    fn namespace_object(&self, name: &str) -> ObjectRef {
+        ObjectRef {
+            cluster: self.name().clone(),
+            kind: Kind::Namespace,
+            namespace: String::new(),
+            name: name.to_owned(),
+        }
+    }
+}

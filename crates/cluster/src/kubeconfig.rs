@@ -1,0 +1,144 @@
+//! Kubeconfigs, found and merged as kubectl does it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use kube::config::{Kubeconfig, KubeconfigError};
+
+/// The merged kubeconfigs of this runner. Says nothing of what is in them when printed.
+#[derive(Clone, Default)]
+pub struct Kubeconfigs {
+    merged: Kubeconfig,
+    from: Vec<PathBuf>,
+}
+
+/// A kubeconfig that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {why}", path.display())]
+pub struct Unreadable {
+    /// Which file.
+    pub path: PathBuf,
+    /// Why.
+    pub why: String,
+}
+
+impl Kubeconfigs {
+    /// Loads the explicit file; else those of KUBECONFIG, where an earlier one wins and missing ones are skipped; else
+    /// `.kube/config` in the home folder, if there is one.
+    ///
+    /// # Errors
+    /// When a file can't be read or parsed, or the explicit one is missing.
+    pub fn load(
+        explicit: Option<&Path>,
+        kubeconfig_env: Option<&str>,
+        home: Option<&Path>,
+    ) -> Result<Self, Unreadable> {
+        if let Some(path) = explicit {
+            return Ok(Self { merged: read(path)?, from: vec![path.to_owned()] });
+        }
+        let listed: Vec<PathBuf> = match kubeconfig_env.filter(|list| !list.is_empty()) {
+            Some(list) => std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()).collect(),
+            None => home.map(|home| home.join(".kube").join("config")).into_iter().collect(),
+        };
+        let mut all = Self::default();
+        for path in listed {
+            match path.try_exists() {
+                Ok(false) => continue,
+                Ok(true) => {}
+                Err(error) => return Err(Unreadable { path, why: error.to_string() }),
+            }
+            let next = read(&path)?;
+            all.merged = all.merged.merge(next).map_err(|error| unreadable(&path, &error))?;
+            all.from.push(path);
+        }
+        Ok(all)
+    }
+
+    /// The contexts there are, sorted.
+    #[must_use]
+    pub fn contexts(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.merged.contexts.iter().map(|context| context.name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// The files that were found.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.from
+    }
+
+    pub(crate) const fn merged(&self) -> &Kubeconfig {
+        &self.merged
+    }
+}
+
+impl std::fmt::Debug for Kubeconfigs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kubeconfigs").field("from", &self.from).field("contexts", &self.contexts()).finish()
+    }
+}
+
+fn read(path: &Path) -> Result<Kubeconfig, Unreadable> {
+    Kubeconfig::read_from(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &KubeconfigError) -> Unreadable {
+    let why = match error {
+        KubeconfigError::ReadConfig(io, _) if io.kind() == io::ErrorKind::NotFound => {
+            "there is no such file".to_owned()
+        }
+        KubeconfigError::ReadConfig(io, _) => io.to_string(),
+        KubeconfigError::Parse(yaml) => match yaml.location() {
+            // The parser's own message quotes lines, which may hold a token.
+            Some(place) => format!("not a kubeconfig: line {}, column {}", place.line(), place.column()),
+            None => "not a kubeconfig".to_owned(),
+        },
+        other => other.to_string(),
+    };
+    Unreadable { path: path.to_owned(), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, name: &str, contexts: &[&str]) -> PathBuf {
+        let entries: Vec<String> = contexts
+            .iter()
+            .map(|name| format!("{{name: {name}, context: {{cluster: {name}, user: {name}}}}}"))
+            .collect();
+        let path = folder.join(name);
+        std::fs::write(&path, format!("apiVersion: v1\nkind: Config\ncontexts: [{}]\n", entries.join(", "))).unwrap();
+        path
+    }
+
+    #[test]
+    fn found_as_kubectl_finds_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = write(folder.path(), "one", &["b", "a"]);
+        let two = write(folder.path(), "two", &["c"]);
+        std::fs::create_dir(folder.path().join(".kube")).unwrap();
+        write(folder.path(), ".kube/config", &["home"]);
+        let home = Some(folder.path());
+
+        let explicit = Kubeconfigs::load(Some(&one), Some("elsewhere"), home).unwrap();
+        assert_eq!(explicit.contexts(), ["a", "b"]);
+        let list = format!("{}:{}:{}", one.display(), folder.path().join("missing").display(), two.display());
+        assert_eq!(Kubeconfigs::load(None, Some(&list), home).unwrap().contexts(), ["a", "b", "c"]);
+        assert_eq!(Kubeconfigs::load(None, Some(""), home).unwrap().contexts(), ["home"]);
+        assert_eq!(Kubeconfigs::load(None, None, None).unwrap().contexts(), [""; 0]);
+
+        let missing = Kubeconfigs::load(Some(&folder.path().join("missing")), None, None).unwrap_err();
+        assert_eq!(missing.why, "there is no such file");
+    }
+
+    #[test]
+    fn a_broken_one_is_named_without_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broken");
+        std::fs::write(&path, "users: [{name: a, user: {token: [sesame]}}]\n").unwrap();
+        let error = Kubeconfigs::load(Some(&path), None, None).unwrap_err().to_string();
+        assert!(error.contains("broken") && !error.contains("sesame"), "{error}");
+    }
+}

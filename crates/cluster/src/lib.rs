@@ -1,0 +1,52 @@
+//! The only crate that speaks with API servers.
+//!
+//! ```text
+//! Kubeconfigs ──connect──► Cluster ──look──► ClusterView, inventories, records
+//!                             │
+//!                             ├─ apply, create, delete, annotate     every call with a deadline, none retried
+//!                             └─ port_forward                        a disposable byte stream
+//! ```
+//!
+//! A [`Cluster`] is cheap to clone and may be used from many tasks at once: it keeps to its share of connections.
+//! Nothing here decides what should be done; that is the planner's business.
+
+mod apply;
+mod conflict;
+mod connect;
+mod error;
+mod fields;
+pub mod health;
+mod identity;
+mod immutable;
+mod inventory;
+mod kubeconfig;
+mod live;
+mod look;
+mod objects;
+mod pods;
+mod proxy;
+mod record;
+mod refusal;
+pub mod secrets;
+mod stranger;
+mod stream;
+mod warning;
+mod wire;
+
+pub use apply::{Applied, ApplyMode, Before, Outcome};
+pub use connect::{Cluster, Limits, Options};
+pub use error::{ClusterError, ErrorKind, FieldConflict};
+pub use health::Health;
+pub use inventory::Shelf;
+pub use kubeconfig::Kubeconfigs;
+pub use look::{Look, known};
+pub use objects::{Created, Deletion};
+pub use proxy::Proxies;
+pub use secrets::{RunKey, SecretBytes, SecretMap, StoredSecret};
+pub use stream::ByteStream;
+
+/// Makes `ring` the one TLS provider of this process. Call it before anything connects; again is harmless.
+pub fn install_crypto_provider() {
+    // The only failure is that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

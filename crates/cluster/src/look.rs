@@ -1,0 +1,206 @@
+//! One look at a cluster: one LIST per kind, all at once.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use fleet::{FleetName, Plane};
+use futures::future::join_all;
+use http::Method;
+use jiff::Timestamp;
+use manifest::{Kind, Scope, labels};
+use plan::{ClusterView, Known, LiveObject, LivePod, NodeView, Reason, Record, Seen, Source};
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+
+use crate::inventory::Shelf;
+use crate::live::{Listed, Page};
+use crate::wire::{Request, escape};
+use crate::{Cluster, ClusterError, ErrorKind, inventory, pods, record};
+
+/// What one look showed.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// What the planner sees.
+    pub view: ClusterView,
+    /// The inventories as they are stored: needed to write them back.
+    pub shelves: BTreeMap<Plane, Shelf>,
+    /// The records that live here, with their versions.
+    pub records: BTreeMap<Plane, (Record, String)>,
+    /// Records that are here and can't be read, with the reason: never a reason to begin anew.
+    pub unreadable_records: BTreeMap<Plane, String>,
+}
+
+const PAGE: &str = "500";
+
+impl Cluster {
+    /// Looks at everything of the fleet in this cluster. A kind that may not be listed, or is not known there, leaves
+    /// a note in the view; a cluster that does not answer is an error.
+    ///
+    /// # Errors
+    /// When the cluster can't be asked.
+    pub async fn look(&self, fleet: &FleetName) -> Result<Look, ClusterError> {
+        let kinds = Kind::ALL.into_iter().filter(|kind| kind.scope() == Scope::Namespaced);
+        let lists = join_all(kinds.map(|kind| async move { (kind, self.list(kind, fleet).await) }));
+        let (lists, pods, nodes, namespace) =
+            futures::join!(lists, self.pods(fleet), self.nodes(), self.namespace_state());
+        let mut look = Look::default();
+        look.view.pods = pods?.into_iter().map(|pod| (pod.name.clone(), pod)).collect();
+        look.view.nodes = nodes?;
+        look.view.namespace = namespace?;
+        for (kind, listed) in lists {
+            match listed {
+                Ok(objects) => {
+                    for object in objects {
+                        look.shelve(fleet, object);
+                    }
+                }
+                Err(error) => match &error.kind {
+                    ErrorKind::KindMissing(_) => {
+                        look.view.missing_kinds.insert(kind);
+                    }
+                    // Also of an optional kind that is not installed: authorization comes before existence.
+                    ErrorKind::Forbidden { .. } => {
+                        look.view.unreadable_kinds.insert(kind, error.to_string());
+                    }
+                    _ => return Err(error),
+                },
+            }
+        }
+        for (plane, shelf) in &look.shelves {
+            look.view.inventories.insert(*plane, shelf.inventory());
+        }
+        Ok(look)
+    }
+
+    /// What [`look`](Self::look) shows the planner.
+    ///
+    /// # Errors
+    /// When the cluster can't be asked.
+    pub async fn view(&self, fleet: &FleetName) -> Result<ClusterView, ClusterError> {
+        Ok(self.look(fleet).await?.view)
+    }
+
+    /// The fleet's objects of a kind.
+    ///
+    /// # Errors
+    /// `KindMissing` when the cluster does not know the kind.
+    pub async fn list(&self, kind: Kind, fleet: &FleetName) -> Result<Vec<LiveObject>, ClusterError> {
+        let selector = format!("{}={fleet}", labels::FLEET);
+        let listed: Vec<Listed> = self.pages(kind, Some(self.namespace()), Some(&selector)).await?;
+        let ours = listed.into_iter().filter(|object| !object.is_controlled());
+        Ok(ours.map(|object| object.into_live(self, kind)).collect())
+    }
+
+    /// The fleet's pods.
+    ///
+    /// # Errors
+    /// When they can't be listed.
+    pub async fn pods(&self, fleet: &FleetName) -> Result<Vec<LivePod>, ClusterError> {
+        let selector = format!("{}={fleet}", labels::FLEET);
+        let path = format!("/api/v1/namespaces/{}/pods", escape(self.namespace()));
+        let request = || Request::path("list", Method::GET, path.clone(), "pods").query("labelSelector", &selector);
+        let listed: Vec<Json> = self.all_pages(request).await?;
+        Ok(listed.iter().filter_map(pods::read).collect())
+    }
+
+    /// The nodes; `None` where they may not be listed.
+    ///
+    /// # Errors
+    /// When the cluster can't be asked.
+    pub async fn nodes(&self) -> Result<Option<Vec<NodeView>>, ClusterError> {
+        let request = || Request::path("list", Method::GET, "/api/v1/nodes".to_owned(), "nodes");
+        match self.all_pages::<Json>(request).await {
+            Ok(nodes) => Ok(Some(nodes.iter().filter_map(node).collect())),
+            Err(error) if matches!(error.kind, ErrorKind::Forbidden { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn pages<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        namespace: Option<&str>,
+        selector: Option<&str>,
+    ) -> Result<Vec<T>, ClusterError> {
+        self.all_pages(|| {
+            let request = Request::kind("list", Method::GET, kind, namespace);
+            match selector {
+                Some(selector) => request.query("labelSelector", selector),
+                None => request,
+            }
+        })
+        .await
+    }
+
+    async fn all_pages<T: DeserializeOwned>(&self, request: impl Fn() -> Request) -> Result<Vec<T>, ClusterError> {
+        let mut all = Vec::new();
+        let mut next = String::new();
+        loop {
+            let mut request = request().query("limit", PAGE).within(self.0.limits.list);
+            if !next.is_empty() {
+                request = request.query("continue", &next);
+            }
+            let page: Page<T> = self.read(request).await?;
+            all.extend(page.items.into_iter().flatten());
+            next = page.metadata.next;
+            if next.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+impl Look {
+    /// Our own books apart, everything else into the view.
+    fn shelve(&mut self, fleet: &FleetName, object: LiveObject) {
+        if object.object.kind == Kind::ConfigMap {
+            if let Some((plane, chunk)) = inventory::of_name(fleet, &object.object.name) {
+                self.shelves.entry(plane).or_default().put(chunk, &object);
+                return;
+            }
+            if let Some(plane) = record::of_name(fleet, &object.object.name) {
+                match record::read(&object.body) {
+                    Ok(record) => {
+                        self.records.insert(plane, (record, object.version));
+                    }
+                    Err(why) => {
+                        self.unreadable_records.insert(plane, why);
+                    }
+                }
+                return;
+            }
+        }
+        self.view.objects.insert(object.object.clone(), object);
+    }
+}
+
+/// An answer as evidence: only the server's own word makes something absent.
+pub fn known<T>(answer: Result<Option<T>, ClusterError>, asked: Timestamp) -> Known<T> {
+    match answer {
+        Ok(Some(value)) => Known::Yes(Seen { value, source: Source::ApiServer, as_of: asked }),
+        Ok(None) => Known::Absent { as_of: asked },
+        Err(error) => Known::Unknown { why: Reason(error.to_string()) },
+    }
+}
+
+fn node(node: &Json) -> Option<NodeView> {
+    let metadata = node.get("metadata")?;
+    let texts = |key: &str| -> BTreeMap<String, String> {
+        let entries = metadata.get(key).and_then(Json::as_object).into_iter().flatten();
+        entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    };
+    let addresses = |kind: &str| -> Vec<IpAddr> {
+        let all = node.pointer("/status/addresses").and_then(Json::as_array).into_iter().flatten();
+        all.filter(|entry| entry.get("type").and_then(Json::as_str) == Some(kind))
+            .filter_map(|entry| entry.get("address")?.as_str()?.parse().ok())
+            .collect()
+    };
+    Some(NodeView {
+        name: metadata.get("name")?.as_str()?.to_owned(),
+        external: addresses("ExternalIP"),
+        internal: addresses("InternalIP"),
+        annotations: texts("annotations"),
+        labels: texts("labels"),
+        cordoned: node.pointer("/spec/unschedulable") == Some(&Json::Bool(true)),
+    })
+}
