@@ -1,0 +1,337 @@
+//! `apply` and `delete`: rounds of looking and acting until nothing is left to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fleet::load::Loaded;
+use fleet::{ClusterName, Plane};
+use manifest::{ObjectRef, UnitId};
+use plan::{BlockedBy, Known, Plan, Policy, Removal, Step};
+use tokio::time::{Instant, sleep};
+
+use crate::connect::usage;
+use crate::execute::{Executed, Execution, execute, failure};
+use crate::report::{ClusterOutcome, Event, Failure, Outcome, Verdict};
+use crate::round::Round;
+use crate::{Fatal, Options, Session, secrets};
+
+/// The shortest and the longest pause between two looks when nothing can be done but wait.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+
+/// Makes the fleet real: until it has converged, is blocked, or the time is up.
+///
+/// # Errors
+/// When nothing could be begun; nothing was written then.
+pub async fn apply(loaded: &Loaded, options: &Options, tell: &(dyn Fn(Event) + Sync)) -> Result<Outcome, Fatal> {
+    let started = Instant::now();
+    let deadline = started + options.timeout;
+    let session = Session::open(loaded, options, tell).await?;
+    let mut run = Run { session: &session, tell, policy: options.policy.clone(), done: Executed::default(), failures: Vec::new() };
+    let mut pause = PAUSE.0;
+    loop {
+        let mut round = Round::look(&session, &run.policy).await?;
+        run.begin(&mut round).await?;
+        run.report(&round);
+        let steps = run.possible(&round.plan);
+        let out_of_time = Instant::now() >= deadline;
+        if !steps.is_empty() && !(out_of_time && run.policy.last_call) {
+            let before = (run.done.written, run.done.deleted);
+            run.act(&mut round, steps).await;
+            if before == (run.done.written, run.done.deleted) {
+                sleep(PAUSE.0).await;
+            } else {
+                pause = PAUSE.0;
+            }
+        } else if run.has_converged(&round) {
+            run.remember(&mut round, true).await;
+            return Ok(run.outcome(&round, Verdict::Converged, started));
+        } else if run.policy.last_call || !run.has_hope(&round) {
+            let verdict = run.verdict(&round);
+            return Ok(run.outcome(&round, verdict, started));
+        } else {
+            let left = deadline.saturating_duration_since(Instant::now());
+            sleep(pause.min(left)).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+        // Drains that have not led to anything are taken back before we leave.
+        run.policy.last_call = run.policy.last_call || Instant::now() >= deadline;
+    }
+}
+
+/// A run of `apply`.
+pub(crate) struct Run<'a> {
+    pub(crate) session: &'a Session<'a>,
+    pub(crate) tell: &'a (dyn Fn(Event) + Sync),
+    pub(crate) policy: Policy,
+    done: Executed,
+    /// Of the last round that did something.
+    pub(crate) failures: Vec<Failure>,
+}
+
+impl Run<'_> {
+    /// Prepares what plans take for granted: namespaces, and secret values.
+    async fn begin(&mut self, round: &mut Round) -> Result<(), Fatal> {
+        let fleet = &self.session.loaded.fleet;
+        if self.policy.removal == Removal::None && round.policy.has_plane(Plane::Control) {
+            if !round.secrets.lacking.is_empty() {
+                return Err(Fatal::Usage(std::mem::take(&mut round.secrets.lacking)));
+            }
+            if !round.secrets.lost.is_empty() && self.session.options.restore_passwords_from.is_none() {
+                return Err(Fatal::Usage(vec![self.lost_passwords(round)]));
+            }
+        }
+        let absent = round.without_namespace();
+        if self.session.options.create_namespaces && !absent.is_empty() {
+            for name in absent {
+                let Some(cluster) = self.session.clusters.get(&name) else { continue };
+                match cluster.create_namespace().await {
+                    Ok(()) => self.done.written += 1,
+                    Err(error) => self.failures.push(failure(&error, None, None)),
+                }
+            }
+            *round = Round::look(self.session, &self.policy).await?;
+        }
+        for note in notes(fleet, round) {
+            (self.tell)(note);
+        }
+        Ok(())
+    }
+
+    fn lost_passwords(&self, round: &Round) -> Failure {
+        let names: Vec<&str> = round.secrets.lost.iter().map(ClusterName::as_str).collect();
+        let fleet = &self.session.loaded.fleet;
+        usage(
+            &fleet.control.cluster,
+            format!(
+                "the passwords are gone from {}, while {} still works with them; new ones would lock every bridge out",
+                fleet.control.cluster,
+                names.join(", ")
+            ),
+            format!("pass --restore-passwords-from {} to put its copy back", names.first().copied().unwrap_or_default()),
+        )
+    }
+
+    /// The steps of a plan that have not been refused in this run.
+    fn possible(&self, plan: &Plan) -> Vec<Step> {
+        let refused = |objects: &[ObjectRef]| objects.iter().all(|object| self.done.refused.contains(object));
+        plan.steps
+            .iter()
+            .filter(|step| !matches!(step, Step::Apply { objects, .. } if refused(objects)))
+            .cloned()
+            .collect()
+    }
+
+    async fn act(&mut self, round: &mut Round, steps: Vec<Step>) {
+        self.failures.clear();
+        let fleet = &self.session.loaded.fleet;
+        if !self.remember(round, false).await {
+            return;
+        }
+        if round.secrets.to_make && round.policy.has_plane(Plane::Control) {
+            let from = self.session.options.restore_passwords_from.as_ref();
+            let restored = match from.and_then(|name| self.session.clusters.get(name)) {
+                Some(cluster) => secrets::restore(fleet, cluster, &mut round.secrets).await,
+                None => Ok(()),
+            };
+            let made = match (restored, self.session.home(Plane::Control)) {
+                (Ok(()), Some(control)) => {
+                    secrets::make(fleet, control, &round.desire.desired, &mut round.secrets).await
+                }
+                (Err(error), _) => Err(error),
+                (Ok(()), None) => Ok(()),
+            };
+            match made {
+                Ok(()) => self.done.written += 1,
+                Err(error) => {
+                    (self.tell)(Event::Failed(error.clone()));
+                    self.failures.push(error);
+                }
+            }
+            // What reads them is rendered anew: its pods carry a hash that is keyed with them.
+            return;
+        }
+        let plan = Plan { steps, ..round.plan.clone() };
+        let shelves = round.looks.iter().map(|(name, look)| (name.clone(), look.shelves.clone())).collect();
+        let servers = |cluster: &ClusterName, shard: &fleet::ShardName, slot: fleet::Slot| {
+            data_plane::xmpp_address(fleet, &round.desire.surroundings, cluster, shard, slot)
+        };
+        let executed = execute(
+            &Execution {
+                fleet,
+                desired: &round.desire.desired,
+                observed: &round.observed,
+                shelves: &shelves,
+                clusters: &self.session.clusters,
+                secrets: &round.secrets.values,
+                servers: &servers,
+                refused: &self.done.refused,
+                tell: self.tell,
+            },
+            &plan,
+        )
+        .await;
+        self.policy.gave_up.extend(executed.undrained.iter().cloned());
+        self.failures.extend(executed.failures.iter().cloned());
+        self.done.add(executed);
+    }
+
+    fn report(&self, round: &Round) {
+        let mut changes: BTreeMap<ClusterName, usize> = BTreeMap::new();
+        for change in &round.plan.changes {
+            *changes.entry(change.cluster.clone()).or_default() += change.objects.len();
+        }
+        (self.tell)(Event::Planned { changes, steps: round.plan.steps.len(), blocked: round.plan.blocked.len() });
+        (self.tell)(Event::Joined { clusters: joined(round) });
+        let mut why: Vec<String> = round
+            .proof
+            .missing
+            .iter()
+            .map(|missing| format!("bridge {}/{}: {}", missing.pool, missing.index, missing.why))
+            .collect();
+        why.extend(round.proof.unhealthy.iter().map(|bad| format!("{}: {}: {}", bad.cluster, bad.object, bad.why)));
+        if !why.is_empty() {
+            why.truncate(8);
+            (self.tell)(Event::Waiting { why });
+        }
+    }
+
+    fn has_converged(&self, round: &Round) -> bool {
+        if self.policy.removal != Removal::None {
+            return round.plan.is_empty();
+        }
+        let endpoints_known = round
+            .proof
+            .endpoints
+            .iter()
+            .all(|status| !matches!(status.endpoint, manifest::Endpoint::Pending { .. }));
+        let wired = !round.policy.has_plane(Plane::Data)
+            || (round.proof.missing.is_empty() && round.proof.slots.iter().all(|slot| slot.why.is_none()));
+        let complete = round.policy.planes == self.session.planes;
+        round.plan.is_empty() && complete && round.proof.unhealthy.is_empty() && endpoints_known && wired
+    }
+
+    /// Whether waiting may help: something is still on its way that nobody has to do anything about.
+    fn has_hope(&self, round: &Round) -> bool {
+        let reachable = |cluster: &ClusterName| round.observed.clusters.get(cluster).is_some_and(|known| known.value().is_some());
+        let on_its_way = round.plan.blocked.iter().any(|blocked| may_pass(&blocked.by));
+        let failed_units: BTreeSet<String> =
+            self.failures.iter().filter_map(|failure| failure.unit.as_ref()).map(ToString::to_string).collect();
+        let unhealthy = round
+            .proof
+            .unhealthy
+            .iter()
+            .any(|bad| reachable(&bad.cluster) && !failed_units.contains(&bad.unit));
+        let missing = round.policy.has_plane(Plane::Data)
+            && round.proof.missing.iter().any(|missing| {
+                reachable(&missing.cluster)
+                    && !failed_units.contains(&UnitId::Bridge(missing.pool.clone(), missing.index).to_string())
+            });
+        let pending = round.proof.endpoints.iter().any(|status| {
+            matches!(
+                status.endpoint,
+                manifest::Endpoint::Pending { why: manifest::PendingReason::Allocating | manifest::PendingReason::NoService }
+            )
+        });
+        let control = reachable(&self.session.loaded.fleet.control.cluster);
+        let silent = control && round.policy.has_plane(Plane::Data) && round.proof.slots.iter().any(|slot| slot.why.is_some());
+        let namespaces = round.without_namespace();
+        let blind = round.policy.planes.iter().all(|plane| namespaces.contains(self.session.home_name(*plane)));
+        let removal = self.policy.removal != Removal::None;
+        on_its_way || (!blind && !removal && (unhealthy || missing || (pending && control) || silent))
+    }
+
+    fn verdict(&self, round: &Round) -> Verdict {
+        let something = self.done.written + self.done.deleted > 0;
+        let current = self.clusters(round).values().any(|cluster| cluster.current > 0);
+        if something || current { Verdict::NotConverged } else { Verdict::Failed }
+    }
+
+    fn clusters(&self, round: &Round) -> BTreeMap<ClusterName, ClusterOutcome> {
+        let differing: BTreeSet<&ObjectRef> =
+            round.plan.changes.iter().flat_map(|change| change.objects.iter().map(|(object, _)| object)).collect();
+        let mut clusters: BTreeMap<ClusterName, ClusterOutcome> = BTreeMap::new();
+        for (unit, manifest) in round.desire.desired.manifests() {
+            let name = &manifest.object.cluster;
+            if !self.session.planes.contains(&unit.plane()) || !self.policy.has_cluster(name) {
+                continue;
+            }
+            let outcome = clusters.entry(name.clone()).or_default();
+            outcome.total += 1;
+            match round.observed.clusters.get(name) {
+                Some(Known::Yes(seen)) => {
+                    let there = seen.value.objects.contains_key(&manifest.object);
+                    outcome.current += usize::from(there && !differing.contains(&manifest.object));
+                }
+                Some(Known::Unknown { why }) => outcome.unreachable = Some(why.to_string()),
+                Some(Known::Absent { .. }) | None => {}
+            }
+        }
+        clusters
+    }
+
+    fn outcome(&self, round: &Round, verdict: Verdict, started: Instant) -> Outcome {
+        Outcome {
+            verdict,
+            seconds: started.elapsed().as_secs_f64(),
+            written: self.done.written,
+            deleted: self.done.deleted,
+            clusters: self.clusters(round),
+            failures: self.failures.clone(),
+            blocked: round.plan.blocked.clone(),
+            proof: round.proof.clone(),
+        }
+    }
+}
+
+/// Whether what blocks may pass by itself.
+const fn may_pass(by: &BlockedBy) -> bool {
+    match by {
+        BlockedBy::Settling { .. } | BlockedBy::Turn { .. } | BlockedBy::Endpoint { .. } | BlockedBy::Referenced { .. } => true,
+        BlockedBy::Participants(_)
+        | BlockedBy::NoEvidence { .. }
+        | BlockedBy::Unreachable { .. }
+        | BlockedBy::Unreadable { .. }
+        | BlockedBy::NoNamespace { .. }
+        | BlockedBy::KindMissing { .. }
+        | BlockedBy::Foreign { .. }
+        | BlockedBy::EmptyRender => false,
+    }
+}
+
+/// By data cluster: bridges that joined every slot they serve, and all there should be.
+pub(crate) fn joined(round: &Round) -> BTreeMap<ClusterName, (usize, usize)> {
+    let missing: BTreeSet<(&fleet::PoolName, fleet::Index)> =
+        round.proof.missing.iter().map(|missing| (&missing.pool, missing.index)).collect();
+    let asked = round.proof.slots.iter().all(|slot| slot.why.is_none());
+    let mut clusters: BTreeMap<ClusterName, (usize, usize)> = BTreeMap::new();
+    for unit in round.desire.desired.units.values() {
+        let (UnitId::Bridge(pool, index), Some(first)) = (&unit.id, unit.manifests.first()) else { continue };
+        let entry = clusters.entry(first.object.cluster.clone()).or_default();
+        entry.1 += 1;
+        entry.0 += usize::from(asked && !missing.contains(&(pool, *index)));
+    }
+    clusters
+}
+
+/// What a person should know before anything is done.
+fn notes(fleet: &fleet::Fleet, round: &Round) -> Vec<Event> {
+    let mut notes = Vec::new();
+    for (name, known) in &round.observed.clusters {
+        let Some(view) = known.value() else { continue };
+        let plan::NamespaceState::Present { enforce: Some(level), .. } = &view.namespace else { continue };
+        for pool in fleet.data.pools.iter().filter(|pool| pool.cluster == *name) {
+            let exposed = matches!(pool.bridges.expose, fleet::BridgeExpose::HostPort | fleet::BridgeExpose::HostNetwork);
+            if exposed && level != "privileged" {
+                notes.push(Event::Note {
+                    cluster: Some(name.clone()),
+                    text: format!(
+                        "namespace enforces Pod Security `{level}`, which refuses host ports: StatefulSets of pool {} are accepted and get no pods",
+                        pool.name
+                    ),
+                    hint: Some("label it pod-security.kubernetes.io/enforce=privileged, or expose by node_port".to_owned()),
+                });
+            }
+        }
+    }
+    notes
+}

@@ -1,0 +1,280 @@
+//! Connecting to the clusters of a fleet, and refusing those that are not what they were.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use cluster::{Cluster, ErrorKind, Kubeconfigs, Limits, Proxies, RunKey};
+use fleet::load::Loaded;
+use fleet::{ClusterName, Plane};
+use futures::future::join_all;
+use plan::{Pin, Policy, Record};
+
+use crate::execute::failure;
+use crate::report::Event;
+use crate::{Failure, Handover};
+
+/// What a run is allowed and told.
+#[derive(Debug)]
+pub struct Options {
+    /// Where contexts come from.
+    pub kubeconfigs: Kubeconfigs,
+    /// The runner's proxy settings.
+    pub proxies: Proxies,
+    /// `jitsictl/<version>`.
+    pub user_agent: String,
+    /// Planes, clusters, disruption.
+    pub policy: Policy,
+    /// How long to go on until everything has converged.
+    pub timeout: Duration,
+    /// Namespaces that are missing are created.
+    pub create_namespaces: bool,
+    /// A cluster that an existing fleet has not used before is trusted.
+    pub trust_new_clusters: bool,
+    /// Passwords that are lost in the control cluster are taken from this data cluster's copy.
+    pub restore_passwords_from: Option<ClusterName>,
+    /// What the control plane's keepers handed over, instead of access to their cluster.
+    pub handover: Option<Handover>,
+}
+
+/// Why a run could not begin. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// Bad usage or a fleet that does not fit the clusters: exit code 2. All of it at once.
+    #[error("{}", lines(.0))]
+    Usage(Vec<Failure>),
+    /// No cluster could be used: exit code 1.
+    #[error("{}", lines(.0))]
+    Nothing(Vec<Failure>),
+}
+
+fn lines(failures: &[Failure]) -> String {
+    failures.iter().map(|failure| failure.message.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+/// A fleet and the clusters that answered.
+pub struct Session<'a> {
+    /// The fleet, as loaded.
+    pub loaded: &'a Loaded,
+    /// What is allowed.
+    pub options: &'a Options,
+    /// The planes of this run.
+    pub planes: BTreeSet<Plane>,
+    /// The clusters that answered.
+    pub clusters: BTreeMap<ClusterName, Cluster>,
+    /// Who they are.
+    pub identities: BTreeMap<ClusterName, Pin>,
+    /// Why the others did not.
+    pub unreachable: BTreeMap<ClusterName, String>,
+    /// Hashes secret values in this run.
+    pub run_key: RunKey,
+}
+
+impl<'a> Session<'a> {
+    /// Connects to every cluster that this run needs, all at once.
+    ///
+    /// # Errors
+    /// When a context is unknown, two names mean one cluster, the handover does not fit, or no cluster answers.
+    pub async fn open(
+        loaded: &'a Loaded,
+        options: &'a Options,
+        tell: &(dyn Fn(Event) + Sync),
+    ) -> Result<Self, Fatal> {
+        let fleet = &loaded.fleet;
+        let planes = match &options.policy.planes {
+            planes if planes.is_empty() => BTreeSet::from([Plane::Control, Plane::Data]),
+            planes => planes.clone(),
+        };
+        let run_key = RunKey::new(&mut rand::rng());
+        let connect = cluster::Options {
+            user_agent: options.user_agent.clone(),
+            limits: Limits::default(),
+            proxies: options.proxies.clone(),
+            interactive: false,
+            run_key: run_key.clone(),
+        };
+        let wanted = wanted(loaded, options, &planes)?;
+        let connections = join_all(wanted.iter().map(|name| {
+            let connect = &connect;
+            async move {
+                let Some(spec) = fleet.clusters.get(name) else { return None };
+                let cluster = match Cluster::connect(name, spec, &options.kubeconfigs, connect).await {
+                    Ok(cluster) => cluster,
+                    Err(error) => return Some((name, Err(error))),
+                };
+                let identity = cluster.identity().await;
+                Some((name, identity.map(|identity| (cluster, identity))))
+            }
+        }));
+        let mut session = Self {
+            loaded,
+            options,
+            planes,
+            clusters: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
+            run_key,
+        };
+        let mut usage = Vec::new();
+        let mut failed = Vec::new();
+        for (name, connection) in connections.await.into_iter().flatten() {
+            match connection {
+                Ok((cluster, identity)) => {
+                    tell(Event::Connected { cluster: name.clone() });
+                    session.clusters.insert(name.clone(), cluster);
+                    session.identities.insert(name.clone(), identity);
+                }
+                Err(error) if matches!(error.kind, ErrorKind::UnknownContext { .. } | ErrorKind::Kubeconfig(_)) => {
+                    usage.push(failure(&error, None, None));
+                }
+                Err(error) => {
+                    tell(Event::Unreachable { cluster: name.clone(), why: error.kind.to_string() });
+                    session.unreachable.insert(name.clone(), error.kind.to_string());
+                    failed.push(failure(&error, None, None));
+                }
+            }
+        }
+        usage.extend(session.impostors());
+        if !usage.is_empty() {
+            return Err(Fatal::Usage(usage));
+        }
+        if session.clusters.is_empty() {
+            return Err(Fatal::Nothing(failed));
+        }
+        Ok(session)
+    }
+
+    /// Connects to one cluster alone.
+    ///
+    /// # Errors
+    /// When it can't be reached.
+    pub(crate) async fn open_one(loaded: &'a Loaded, options: &'a Options, name: &ClusterName) -> Result<Self, Fatal> {
+        let run_key = RunKey::new(&mut rand::rng());
+        let connect = cluster::Options {
+            user_agent: options.user_agent.clone(),
+            limits: Limits::default(),
+            proxies: options.proxies.clone(),
+            interactive: false,
+            run_key: run_key.clone(),
+        };
+        let mut clusters = BTreeMap::new();
+        if let Some(spec) = loaded.fleet.clusters.get(name) {
+            let cluster = Cluster::connect(name, spec, &options.kubeconfigs, &connect)
+                .await
+                .map_err(|error| Fatal::Usage(vec![failure(&error, None, None)]))?;
+            clusters.insert(name.clone(), cluster);
+        }
+        let (identities, unreachable) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { loaded, options, planes: BTreeSet::new(), clusters, identities, unreachable, run_key })
+    }
+
+    /// Names that mean the same cluster and namespace, and clusters that the file pins to another UID.
+    fn impostors(&self) -> Vec<Failure> {
+        let mut problems = Vec::new();
+        let mut seen: BTreeMap<(&str, &str), &ClusterName> = BTreeMap::new();
+        for (name, pin) in &self.identities {
+            let Some(spec) = self.loaded.fleet.clusters.get(name) else { continue };
+            if let Some(other) = seen.insert((&pin.uid, &spec.namespace), name) {
+                problems.push(usage(
+                    name,
+                    format!("clusters `{other}` and `{name}` are one: the same UID {} and namespace {}", pin.uid, spec.namespace),
+                    "give each its own context, or use one name for both".to_owned(),
+                ));
+            }
+            if let Some(pinned) = spec.uid.as_ref().filter(|uid| **uid != pin.uid) {
+                problems.push(usage(
+                    name,
+                    format!("cluster {name} is not the one that the fleet file names: its UID is {}, the file says {pinned}", pin.uid),
+                    format!("check which cluster context of `{name}` leads to; nothing was written"),
+                ));
+            }
+        }
+        problems
+    }
+
+    /// Checks clusters against the pins of the record.
+    ///
+    /// # Errors
+    /// When one is another cluster than before, or new to a fleet that exists and not trusted yet.
+    pub async fn check_pins(&self, record: &Record) -> Result<(), Fatal> {
+        let mut problems = Vec::new();
+        for (name, identity) in &self.identities {
+            match record.pins.get(name) {
+                Some(pin) if pin == identity => {}
+                Some(pin) => {
+                    // The rights may have changed since: compare what was pinned.
+                    let same = match self.clusters.get(name) {
+                        Some(cluster) if pin.of != identity.of => cluster.identity_like(pin).await.ok().as_ref() == Some(pin),
+                        _ => false,
+                    };
+                    if !same {
+                        problems.push(usage(
+                            name,
+                            format!("cluster {name} is not the one it was: its UID is {}, this fleet knows it as {}", identity.uid, pin.uid),
+                            format!("context of `{name}` leads to another cluster now; if it was rebuilt on purpose, run `jitsictl cluster forget {name} --abandon`"),
+                        ));
+                    }
+                }
+                None if record.pins.is_empty() || self.options.trust_new_clusters => {}
+                None => problems.push(usage(
+                    name,
+                    format!("cluster {name} is new to this fleet"),
+                    "pass --trust-new-cluster if its context leads where you mean".to_owned(),
+                )),
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Fatal::Usage(problems)) }
+    }
+
+    /// The home of a plane, if it answers.
+    #[must_use]
+    pub fn home(&self, plane: Plane) -> Option<&Cluster> {
+        self.clusters.get(self.home_name(plane))
+    }
+
+    /// The name of a plane's home cluster.
+    #[must_use]
+    pub fn home_name(&self, plane: Plane) -> &ClusterName {
+        match plane {
+            Plane::Control => &self.loaded.fleet.control.cluster,
+            Plane::Data => &self.loaded.fleet.data.home,
+        }
+    }
+}
+
+/// The clusters that a run needs: of the planes' own, and the control cluster for what data clusters get from it.
+fn wanted(loaded: &Loaded, options: &Options, planes: &BTreeSet<Plane>) -> Result<BTreeSet<ClusterName>, Fatal> {
+    let fleet = &loaded.fleet;
+    let unknown: Vec<Failure> = options
+        .policy
+        .clusters
+        .iter()
+        .filter(|name| !fleet.clusters.contains_key(name.as_str()))
+        .map(|name| {
+            let known: Vec<&str> = fleet.clusters.keys().map(ClusterName::as_str).collect();
+            usage(name, format!("the fleet has no cluster `{name}`"), format!("clusters there are: {}", known.join(", ")))
+        })
+        .collect();
+    if !unknown.is_empty() {
+        return Err(Fatal::Usage(unknown));
+    }
+    if let Some(handover) = &options.handover {
+        handover.check(fleet, planes).map_err(|problem| Fatal::Usage(vec![problem]))?;
+    }
+    let mut wanted = BTreeSet::new();
+    if options.handover.is_none() {
+        wanted.insert(fleet.control.cluster.clone());
+    }
+    if planes.contains(&Plane::Data) {
+        wanted.insert(fleet.data.home.clone());
+        wanted.extend(fleet.data.pools.iter().map(|pool| pool.cluster.clone()));
+    }
+    let needed = |name: &ClusterName| {
+        options.policy.has_cluster(name) || *name == fleet.control.cluster || *name == fleet.data.home
+    };
+    wanted.retain(needed);
+    Ok(wanted)
+}
+
+pub(crate) fn usage(cluster: &ClusterName, message: String, hint: String) -> Failure {
+    Failure { cluster: cluster.clone(), unit: None, object: None, message, detail: None, hint: Some(hint) }
+}

@@ -1,0 +1,357 @@
+//! Executes a plan's steps: clusters at the same time and apart from each other, each step re-checked, never chosen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use cluster::{ApplyMode, Before, Cluster, ClusterError, ErrorKind, SecretMap, Shelf};
+use fleet::{ClusterName, Fleet, Plane};
+use futures::future::join_all;
+use jitsi_api::jvb::{self, MucClient};
+use manifest::{Desired, Kind, Manifest, Names, ObjectRef, UnitId, labels};
+use plan::{ClusterView, Drain, Generation, Given, Inventory, Known, Observed, Owned, Plan, Step};
+
+use crate::report::{Event, Failure};
+
+/// A bridge's REST interface.
+pub(crate) const JVB_PORT: u16 = 8080;
+
+/// How long a daemon may take to answer.
+pub(crate) const DAEMON_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Everything that execution needs.
+pub(crate) struct Execution<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) desired: &'a Desired,
+    pub(crate) observed: &'a Observed,
+    pub(crate) shelves: &'a BTreeMap<ClusterName, BTreeMap<Plane, Shelf>>,
+    pub(crate) clusters: &'a BTreeMap<ClusterName, Cluster>,
+    pub(crate) secrets: &'a SecretMap,
+    pub(crate) servers: &'a (dyn Fn(&ClusterName, &fleet::ShardName, fleet::Slot) -> (String, u16) + Sync),
+    /// Objects that were refused in this run for a reason that time does not heal.
+    pub(crate) refused: &'a BTreeSet<ObjectRef>,
+    pub(crate) tell: &'a (dyn Fn(Event) + Sync),
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Executed {
+    pub(crate) written: usize,
+    pub(crate) deleted: usize,
+    pub(crate) failures: Vec<Failure>,
+    /// Objects that were refused for a reason that time does not heal.
+    pub(crate) refused: BTreeSet<ObjectRef>,
+    /// Bridges that were un-drained.
+    pub(crate) undrained: BTreeSet<UnitId>,
+}
+
+impl Executed {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.written += other.written;
+        self.deleted += other.deleted;
+        self.failures.extend(other.failures);
+        self.refused.extend(other.refused);
+        self.undrained.extend(other.undrained);
+    }
+}
+
+/// Executes all steps of a plan that touch clusters.
+pub(crate) async fn execute(execution: &Execution<'_>, plan: &Plan) -> Executed {
+    let mut by_cluster: BTreeMap<&ClusterName, Vec<&Step>> = BTreeMap::new();
+    for step in &plan.steps {
+        if let Some(cluster) = cluster_of(step) {
+            by_cluster.entry(cluster).or_default().push(step);
+        }
+    }
+    let tasks = by_cluster.into_iter().filter_map(|(name, steps)| {
+        let cluster = execution.clusters.get(name)?;
+        let view = execution.observed.clusters.get(name).and_then(Known::value)?;
+        Some(async move {
+            let shelves = execution.shelves.get(name).cloned().unwrap_or_default();
+            let generation = plan.generation;
+            let mut site = Site { execution, cluster, view, generation, shelves, done: Executed::default() };
+            site.execute(&steps).await;
+            site.done
+        })
+    });
+    let mut executed = Executed::default();
+    for done in join_all(tasks).await {
+        executed.add(done);
+    }
+    executed
+}
+
+const fn cluster_of(step: &Step) -> Option<&ClusterName> {
+    match step {
+        Step::Bury(_) => None,
+        Step::Apply { cluster, .. } => Some(cluster),
+        Step::Drain { pod, .. } | Step::Undrain { pod, .. } | Step::Attach { pod, .. } | Step::DeletePod { pod, .. } => {
+            Some(&pod.cluster)
+        }
+        Step::Prune { object, .. } => Some(&object.cluster),
+    }
+}
+
+/// One cluster's part of an execution.
+struct Site<'a> {
+    execution: &'a Execution<'a>,
+    cluster: &'a Cluster,
+    view: &'a ClusterView,
+    generation: Generation,
+    shelves: BTreeMap<Plane, Shelf>,
+    done: Executed,
+}
+
+impl Site<'_> {
+    async fn execute(&mut self, steps: &[&Step]) {
+        let mut inventories = self.view.inventories.clone();
+        let applies = self.intend(steps, &mut inventories);
+        let writes = !applies.is_empty() || steps.iter().any(|step| matches!(step, Step::Prune { .. }));
+        // What we are about to create is written down first: a crash leaves nothing behind that nobody knows of.
+        if writes && !self.shelve(&inventories).await {
+            return;
+        }
+        self.apply(&applies, &mut inventories).await;
+        for step in steps {
+            (self.execution.tell)(Event::Step { step: (*step).clone() });
+            match step {
+                Step::Bury(_) | Step::Apply { .. } => {}
+                Step::Drain { pod, drain, .. } => self.drain(pod, drain).await,
+                Step::Undrain { pool, index, pod } => {
+                    self.done.undrained.insert(UnitId::Bridge(pool.clone(), *index));
+                    self.undrain(pod).await;
+                }
+                Step::Attach { pool, index, pod, shard, slot, replace } => {
+                    let nickname = Names(&self.execution.fleet.name).bridge_nickname(&pod.cluster, pool, *index);
+                    self.attach(pod, shard, *slot, *replace, nickname).await;
+                }
+                Step::DeletePod { unit, pod } => match self.cluster.delete_pod(&pod.pod, &pod.uid).await {
+                    Ok(_) => self.done.deleted += 1,
+                    Err(error) => self.fail(&error, Some(unit), None),
+                },
+                Step::Prune { unit, object, uid, .. } => match self.cluster.delete(object, uid, None).await {
+                    Ok(_) => {
+                        self.done.deleted += 1;
+                        forget(&mut inventories, unit, object);
+                    }
+                    Err(error) => self.fail(&error, Some(unit), Some(object)),
+                },
+            }
+        }
+        if writes {
+            self.shelve(&inventories).await;
+        }
+    }
+
+    /// Writes into the inventories what is about to be applied, and says what that is.
+    fn intend(&self, steps: &[&Step], inventories: &mut BTreeMap<Plane, Inventory>) -> Vec<(UnitId, Manifest)> {
+        let mut applies = Vec::new();
+        for step in steps {
+            let Step::Apply { unit, objects, .. } = step else { continue };
+            let Some(wanted) = self.execution.desired.units.get(unit) else { continue };
+            let inventory = inventories.entry(unit.plane()).or_default();
+            let owned = inventory.units.entry(unit.clone()).or_default();
+            for manifest in &wanted.manifests {
+                let key = Owned { kind: manifest.object.kind, name: manifest.object.name.clone() };
+                if let Some(live) = self.view.objects.get(&manifest.object) {
+                    owned.entry(key.clone()).or_insert_with(|| Some(live.uid.clone()));
+                }
+                if objects.contains(&manifest.object) && !self.execution.refused.contains(&manifest.object) {
+                    owned.entry(key).or_insert(None);
+                    applies.push((unit.clone(), manifest.clone()));
+                }
+            }
+            if owned.is_empty() {
+                inventory.units.remove(unit);
+            }
+        }
+        for inventory in inventories.values_mut() {
+            inventory.generation = inventory.generation.max(self.generation);
+        }
+        applies
+    }
+
+    async fn shelve(&mut self, inventories: &BTreeMap<Plane, Inventory>) -> bool {
+        for (plane, inventory) in inventories {
+            let shelf = self.shelves.entry(*plane).or_default();
+            match self.cluster.write_inventory(&self.execution.fleet.name, *plane, shelf, inventory).await {
+                Ok(stored) => *shelf = stored,
+                Err(error) => {
+                    self.fail(&error, None, None);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// What pods start from first, then the workloads; within each at the same time.
+    async fn apply(&mut self, applies: &[(UnitId, Manifest)], inventories: &mut BTreeMap<Plane, Inventory>) {
+        let (workloads, basics): (Vec<_>, Vec<_>) = applies
+            .iter()
+            .partition(|(_, manifest)| matches!(manifest.object.kind, Kind::StatefulSet | Kind::Deployment));
+        for wave in [basics, workloads] {
+            let results = join_all(wave.iter().map(|(unit, manifest)| self.apply_one(unit, manifest))).await;
+            for ((unit, manifest), result) in wave.into_iter().zip(results) {
+                match result {
+                    Ok(uid) => {
+                        self.done.written += 1;
+                        let key = Owned { kind: manifest.object.kind, name: manifest.object.name.clone() };
+                        let inventory = inventories.entry(unit.plane()).or_default();
+                        inventory.units.entry(unit.clone()).or_default().insert(key, Some(uid));
+                    }
+                    Err(error) => {
+                        if !error.is_transient() {
+                            self.done.refused.insert(manifest.object.clone());
+                        }
+                        self.fail(&error, Some(unit), Some(&manifest.object));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn apply_one(&self, unit: &UnitId, manifest: &Manifest) -> Result<String, ClusterError> {
+        let object = &manifest.object;
+        let body = self
+            .execution
+            .secrets
+            .fill(manifest)
+            .map_err(|key| self.cluster.about(object, ErrorKind::SecretMissing(key)))?;
+        let before =
+            self.view.objects.get(object).map_or(Before::Absent, |live| Before::Seen(live.version.clone()));
+        let applied = self.cluster.apply(unit.plane(), &body, object, &ApplyMode { dry_run: false, before }).await?;
+        (self.execution.tell)(Event::Written {
+            unit: unit.clone(),
+            cluster: self.cluster.name().clone(),
+            object: object.to_string(),
+            warnings: applied.warnings,
+            yielded: applied.yielded.iter().map(|field| format!("{} (kept by {})", field.field, field.manager)).collect(),
+        });
+        Ok(applied.uid)
+    }
+
+    /// The annotation first: whoever comes after us knows whose drain it is.
+    async fn drain(&mut self, pod: &Given, drain: &Drain) {
+        let text = serde_json::to_string(drain).unwrap_or_default();
+        if let Err(error) = self.cluster.annotate_pod(Plane::Data, &pod.pod, &pod.uid, labels::DRAIN, Some(&text)).await {
+            return self.fail(&error, None, None);
+        }
+        self.tell_bridge(pod, "drain it", async |stream| jvb::set_drain(stream, true, DAEMON_DEADLINE).await).await;
+    }
+
+    async fn undrain(&mut self, pod: &Given) {
+        let told = self
+            .tell_bridge(pod, "take back its drain", async |stream| {
+                jvb::set_drain(stream, false, DAEMON_DEADLINE).await
+            })
+            .await;
+        if told && let Err(error) = self.cluster.annotate_pod(Plane::Data, &pod.pod, &pod.uid, labels::DRAIN, None).await {
+            self.fail(&error, None, None);
+        }
+    }
+
+    async fn attach(
+        &mut self,
+        pod: &Given,
+        shard: &fleet::ShardName,
+        slot: fleet::Slot,
+        replace: bool,
+        nickname: String,
+    ) {
+        let id = format!("{shard}-{slot}");
+        let (hostname, port) = (self.execution.servers)(&pod.cluster, shard, slot);
+        let Some(password) = self.jvb_password() else {
+            let object = self.cluster.object(Kind::Secret, &Names(&self.execution.fleet.name).passwords());
+            let error = self.cluster.about(&object, ErrorKind::SecretMissing("JVB_AUTH_PASSWORD".to_owned()));
+            return self.fail(&error, None, None);
+        };
+        let fleet = self.execution.fleet;
+        if replace {
+            let gone = id.clone();
+            self.tell_bridge(pod, "detach it", async |stream| {
+                jvb::remove_muc_client(stream, &gone, DAEMON_DEADLINE).await
+            })
+            .await;
+        }
+        let client = MucClient {
+            id,
+            hostname,
+            port,
+            domain: fleet.domains.auth.clone(),
+            username: "jvb".to_owned(),
+            password,
+            muc_jids: vec![format!("jvbbrewery@{}", fleet.domains.internal_muc)],
+            muc_nickname: nickname,
+            verify_certificate: false,
+        };
+        self.tell_bridge(pod, "attach it", async |stream| {
+            jvb::add_muc_client(stream, &client, DAEMON_DEADLINE).await
+        })
+        .await;
+    }
+
+    fn jvb_password(&self) -> Option<jitsi_api::Password> {
+        let name = "JVB_AUTH_PASSWORD".parse().ok()?;
+        let value = self.execution.secrets.get(&manifest::SecretRef::Made(name))?;
+        String::from_utf8(value.expose().to_vec()).ok().map(jitsi_api::Password::new)
+    }
+
+    async fn tell_bridge<T, E: std::fmt::Display>(
+        &mut self,
+        pod: &Given,
+        what: &str,
+        request: impl AsyncFnOnce(cluster::ByteStream) -> Result<T, E>,
+    ) -> bool {
+        let stream = match self.cluster.port_forward(&pod.pod, JVB_PORT).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.fail(&error, None, None);
+                return false;
+            }
+        };
+        match request(stream).await {
+            Ok(_) => true,
+            Err(error) => {
+                self.done.failures.push(Failure {
+                    cluster: pod.cluster.clone(),
+                    unit: None,
+                    object: Some(format!("pod {}", pod.pod)),
+                    message: format!("cluster {}: cannot {what}: pod {}: {error}", pod.cluster, pod.pod),
+                    detail: None,
+                    hint: None,
+                });
+                false
+            }
+        }
+    }
+
+    fn fail(&mut self, error: &ClusterError, unit: Option<&UnitId>, object: Option<&ObjectRef>) {
+        let failure = failure(error, unit, object);
+        (self.execution.tell)(Event::Failed(failure.clone()));
+        self.done.failures.push(failure);
+    }
+}
+
+fn forget(inventories: &mut BTreeMap<Plane, Inventory>, unit: &UnitId, object: &ObjectRef) {
+    if let Some(inventory) = inventories.get_mut(&unit.plane())
+        && let Some(owned) = inventory.units.get_mut(unit)
+    {
+        owned.remove(&Owned { kind: object.kind, name: object.name.clone() });
+        if owned.is_empty() {
+            inventory.units.remove(unit);
+        }
+    }
+}
+
+/// A cluster's error as it is reported.
+pub(crate) fn failure(error: &ClusterError, unit: Option<&UnitId>, object: Option<&ObjectRef>) -> Failure {
+    let object = object.or(error.object.as_deref());
+    Failure {
+        cluster: error.cluster.clone(),
+        unit: unit.cloned(),
+        object: object.map(ToString::to_string),
+        message: error.to_string(),
+        detail: None,
+        hint: error.hint(),
+    }
+}

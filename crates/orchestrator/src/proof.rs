@@ -1,0 +1,212 @@
+//! The proof that signalling sees media: each serving slot's jicofo lists exactly the expected bridges as
+//! operational, with the right version and region. What is missing is explained.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet::{Fleet, Index, Pool, ShardName, Slot};
+use manifest::{Allocations, Desired, Endpoint, Names, UnitId};
+use plan::{BridgeView, ClusterView, Known, Live, LivePod, Observed, Occupant, PodPhase, Policy};
+
+use crate::report::{EndpointStatus, Missing, Proof, SlotProof, Unhealthy, Witness};
+
+/// Everything that a proof is made from.
+pub(crate) struct Evidence<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) allocations: &'a Allocations,
+    pub(crate) desired: &'a Desired,
+    pub(crate) endpoints: &'a BTreeMap<ShardName, BTreeMap<Slot, Endpoint>>,
+    pub(crate) observed: &'a Observed,
+    pub(crate) witness: Witness,
+    /// What this run is about: bridges of other clusters are neither missed nor foreign.
+    pub(crate) policy: &'a Policy,
+    /// Workloads that are not healthy, found by the caller in the objects' status.
+    pub(crate) unhealthy: Vec<Unhealthy>,
+}
+
+/// Judges the evidence.
+pub(crate) fn judge(evidence: Evidence<'_>) -> Proof {
+    let mut proof = Proof { witness: evidence.witness, unhealthy: evidence.unhealthy.clone(), ..Proof::default() };
+    for (shard, slots) in evidence.endpoints {
+        for (slot, endpoint) in slots {
+            proof.endpoints.push(EndpointStatus { shard: shard.clone(), slot: *slot, endpoint: endpoint.clone() });
+        }
+    }
+    for shard in evidence.fleet.control.shards.keys() {
+        let slot = evidence.allocations.serving(shard);
+        evidence.judge_slot(shard, slot, &mut proof);
+    }
+    proof
+}
+
+impl Evidence<'_> {
+    fn judge_slot(&self, shard: &ShardName, slot: Slot, proof: &mut Proof) {
+        let names = Names(&self.fleet.name);
+        let view = self.observed.slots.get(&(shard.clone(), slot));
+        let listed = view.and_then(Known::value);
+        let mut known = BTreeSet::new();
+        let mut expected = 0;
+        let mut joined = 0;
+        for (pool, index) in self.seats(shard) {
+            let nickname = names.bridge_nickname(&pool.cluster, &pool.name, index);
+            known.insert(nickname.clone());
+            if !self.policy.has_cluster(&pool.cluster) {
+                continue;
+            }
+            expected += 1;
+            let complaint = match self.witness {
+                Witness::Jicofo => listed.and_then(|view| match view.bridges.get(&nickname) {
+                    Some(occupant) => self.judge_occupant(pool, index, occupant),
+                    None => Some(self.explain(pool, index, shard, slot)),
+                }),
+                Witness::Bridges => self.judge_by_itself(pool, index),
+            };
+            match complaint {
+                None => joined += usize::from(listed.is_some() || self.witness == Witness::Bridges),
+                Some((why, hint)) => proof.missing.push(Missing {
+                    pool: pool.name.clone(),
+                    index,
+                    cluster: pool.cluster.clone(),
+                    shard: shard.clone(),
+                    slot,
+                    why,
+                    hint,
+                }),
+            }
+        }
+        let foreign = listed.into_iter().flat_map(|view| view.bridges.keys()).filter(|name| !known.contains(*name));
+        let why = match (self.witness, view) {
+            (Witness::Bridges, _) | (_, Some(Known::Yes(_))) => None,
+            (_, Some(Known::Unknown { why })) => Some(why.to_string()),
+            (_, Some(Known::Absent { .. }) | None) => Some("its jicofo is not there".to_owned()),
+        };
+        proof.slots.push(SlotProof {
+            shard: shard.clone(),
+            slot,
+            joined,
+            expected,
+            foreign: foreign.cloned().collect(),
+            live: listed.map_or(Live::default(), |view| Live {
+                conferences: view.conferences,
+                participants: view.participants,
+            }),
+            why,
+        });
+    }
+
+    /// The bridges that should be in a shard's brewery.
+    fn seats(&self, shard: &ShardName) -> impl Iterator<Item = (&Pool, Index)> {
+        self.desired.units.keys().filter_map(move |unit| match unit {
+            UnitId::Bridge(pool, index) => {
+                let pool = self.fleet.data.pool(pool)?;
+                pool.shards.contains(shard).then_some((pool, *index))
+            }
+            _ => None,
+        })
+    }
+
+    fn view(&self, pool: &Pool) -> Option<&ClusterView> {
+        self.observed.clusters.get(&pool.cluster).and_then(Known::value)
+    }
+
+    fn pod(&self, pool: &Pool, index: Index) -> Option<&LivePod> {
+        self.view(pool)?.pods.get(&format!("{}-0", Names(&self.fleet.name).bridge(&pool.name, index)))
+    }
+
+    fn judge_occupant(&self, pool: &Pool, index: Index, occupant: &Occupant) -> Option<(String, Option<String>)> {
+        if !occupant.operational {
+            return Some(("jicofo lists it, but not as operational".to_owned(), None));
+        }
+        let region = self.fleet.clusters.get(&pool.cluster).and_then(|cluster| cluster.region.as_deref());
+        if let (Some(is), Some(wanted)) = (occupant.region.as_deref(), region)
+            && is != wanted
+        {
+            return Some((format!("it reports region {is}, expected {wanted}"), None));
+        }
+        // A pod that still runs the old template is the plan's business; a current one must not say otherwise.
+        let unit = self.desired.units.get(&UnitId::Bridge(pool.name.clone(), index))?;
+        let current = self.pod(pool, index).is_some_and(|pod| pod.roll.as_deref() == Some(unit.roll.as_str()));
+        let wanted = pool.bridges.workload.image.release.number()?.to_string();
+        let version = occupant.version.as_deref()?;
+        let other = current && version.starts_with("stable-") && !version.contains(&wanted);
+        other.then(|| (format!("it runs {version}, expected {}", pool.bridges.workload.image.release), None))
+    }
+
+    fn judge_by_itself(&self, pool: &Pool, index: Index) -> Option<(String, Option<String>)> {
+        let wanted = pool.shards.len() as u64;
+        match self.observed.bridges.get(&(pool.name.clone(), index)) {
+            Some(Known::Yes(seen)) if seen.value.mucs_joined >= wanted => None,
+            Some(Known::Yes(seen)) => Some((
+                format!("it says that it joined {} of {wanted} breweries", seen.value.mucs_joined),
+                Some("ask the control plane's keepers for a new handover file if addresses or passwords changed".into()),
+            )),
+            Some(Known::Unknown { why }) => Some((why.to_string(), None)),
+            Some(Known::Absent { .. }) | None => Some(self.explain_pod(pool, index).unwrap_or_else(|| {
+                ("it could not be asked".to_owned(), None)
+            })),
+        }
+    }
+
+    fn explain_pod(&self, pool: &Pool, index: Index) -> Option<(String, Option<String>)> {
+        let Some(view) = self.view(pool) else {
+            let known = self.observed.clusters.get(&pool.cluster);
+            let why = known.and_then(Known::unknown).map_or_else(String::new, |why| format!(": {why}"));
+            return Some((format!("cluster {} can't be reached{why}", pool.cluster), None));
+        };
+        let pod = view.pods.get(&format!("{}-0", Names(&self.fleet.name).bridge(&pool.name, index)));
+        match pod.map(|pod| &pod.phase) {
+            None => Some(("its pod is not there yet".to_owned(), None)),
+            Some(PodPhase::Waiting(why)) => Some((format!("its pod does not run: {why}"), None)),
+            Some(PodPhase::Terminating) => Some(("its pod is ending".to_owned(), None)),
+            Some(PodPhase::Ended) => Some(("its pod has ended".to_owned(), None)),
+            Some(PodPhase::Ready | PodPhase::Running) => None,
+        }
+    }
+
+    /// Why a jicofo does not list a bridge, from the outside in.
+    fn explain(&self, pool: &Pool, index: Index, shard: &ShardName, slot: Slot) -> (String, Option<String>) {
+        if let Some(explained) = self.explain_pod(pool, index) {
+            return explained;
+        }
+        let remote = pool.cluster != self.fleet.control.cluster;
+        if let (true, Some(Endpoint::Pending { why })) =
+            (remote, self.endpoints.get(shard).and_then(|slots| slots.get(&slot)))
+        {
+            return (format!("the XMPP endpoint of {shard}-{slot} is pending: {why}"), None);
+        }
+        let names = Names(&self.fleet.name);
+        let nickname = names.bridge_nickname(&pool.cluster, &pool.name, index);
+        let own = self.observed.bridges.get(&(pool.name.clone(), index));
+        match own {
+            Some(Known::Yes(seen)) => self.explain_by_itself(&seen.value, shard, slot, &nickname),
+            Some(Known::Unknown { why }) => {
+                (format!("jicofo of {shard}-{slot} does not list {nickname}, and it can't be asked: {why}"), None)
+            }
+            Some(Known::Absent { .. }) | None => (format!("jicofo of {shard}-{slot} does not list {nickname}"), None),
+        }
+    }
+
+    fn explain_by_itself(
+        &self,
+        own: &BridgeView,
+        shard: &ShardName,
+        slot: Slot,
+        nickname: &str,
+    ) -> (String, Option<String>) {
+        let id = format!("{shard}-{slot}");
+        if own.clients.as_ref().is_some_and(|clients| !clients.contains(&id)) {
+            return (format!("it has no XMPP client for {id} yet"), None);
+        }
+        if own.clients_connected < own.clients_configured {
+            let hint = format!(
+                "its password may differ from the stored one, or {id} can't be reached from its cluster; see its log for `{id}`"
+            );
+            let (connected, configured) = (own.clients_connected, own.clients_configured);
+            return (
+                format!("its XMPP client for {id} is configured but not connected ({connected} of {configured} are)"),
+                Some(hint),
+            );
+        }
+        let hint = "look for another bridge of the same nickname, or for a brewery of another name".to_owned();
+        (format!("it is connected, yet jicofo of {id} does not list {nickname}"), Some(hint))
+    }
+}

@@ -1,0 +1,327 @@
+//! What the verbs report: stable field names, for people and for `-o json`.
+
+use std::collections::BTreeMap;
+
+use fleet::{ClusterName, Index, Plane, PoolName, ShardName, Slot};
+use jiff::Timestamp;
+use manifest::{Endpoint, UnitId};
+use plan::{Blocked, Live, Plan, Reason, Step};
+use serde::Serialize;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything is as it should be.
+    Converged,
+    /// Something was done, or was not necessary; something is left, and it is named.
+    NotConverged,
+    /// Nothing could be done.
+    Failed,
+}
+
+/// Something that happened, as it happens: one JSON line each.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A cluster answered.
+    Connected {
+        /// Which.
+        cluster: ClusterName,
+    },
+    /// A cluster did not answer, or refused us.
+    Unreachable {
+        /// Which.
+        cluster: ClusterName,
+        /// Why.
+        why: String,
+    },
+    /// A plan was made: what it holds for each cluster.
+    Planned {
+        /// Objects that differ, by cluster.
+        changes: BTreeMap<ClusterName, usize>,
+        /// Steps that are allowed now.
+        steps: usize,
+        /// Things that wait.
+        blocked: usize,
+    },
+    /// A step begins.
+    Step {
+        /// Which.
+        step: Step,
+    },
+    /// An object was written.
+    Written {
+        /// Its unit.
+        unit: UnitId,
+        /// Where.
+        cluster: ClusterName,
+        /// Kind, namespace and name.
+        object: String,
+        /// Warnings of the API server.
+        warnings: Vec<String>,
+        /// Fields left to a controller that owns them by design.
+        yielded: Vec<String>,
+    },
+    /// A step did not work.
+    Failed(Failure),
+    /// Bridges that have joined, of those that should.
+    Joined {
+        /// By data cluster: joined all their slots, expected.
+        clusters: BTreeMap<ClusterName, (usize, usize)>,
+    },
+    /// What is waited for now.
+    Waiting {
+        /// In words, one line each.
+        why: Vec<String>,
+    },
+    /// Something that a person should know.
+    Note {
+        /// The cluster concerned.
+        cluster: Option<ClusterName>,
+        /// In words.
+        text: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+}
+
+/// A step that did not work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// Where.
+    pub cluster: ClusterName,
+    /// Which unit.
+    pub unit: Option<UnitId>,
+    /// Kind, namespace and name.
+    pub object: Option<String>,
+    /// What and why.
+    pub message: String,
+    /// Detail that explains it, such as who owns what is in the way.
+    pub detail: Option<String>,
+    /// The next thing to do.
+    pub hint: Option<String>,
+}
+
+/// What `apply` and `delete` report.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Objects written.
+    pub written: usize,
+    /// Objects deleted.
+    pub deleted: usize,
+    /// By cluster.
+    pub clusters: BTreeMap<ClusterName, ClusterOutcome>,
+    /// What failed, in the last round.
+    pub failures: Vec<Failure>,
+    /// What waits.
+    pub blocked: Vec<Blocked>,
+    /// Whether the bridges have really joined.
+    pub proof: Proof,
+}
+
+/// What became of one cluster.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ClusterOutcome {
+    /// Objects that are as they should be.
+    pub current: usize,
+    /// Objects that should be.
+    pub total: usize,
+    /// Why the cluster was left as it is.
+    pub unreachable: Option<String>,
+}
+
+/// What `plan` reports.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanReport {
+    /// The fleet.
+    pub fleet: String,
+    /// Its URL.
+    pub url: String,
+    /// Clusters, shards and bridges of the file.
+    pub size: (usize, usize, usize),
+    /// Who is on the fleet now, if it can be said.
+    pub live: Option<Live>,
+    /// The plan.
+    pub plan: Plan,
+    /// Clusters that could not be asked.
+    pub unreachable: BTreeMap<ClusterName, Reason>,
+    /// Objects that the API server would refuse, from its own dry run.
+    pub refused: Vec<Failure>,
+}
+
+/// Whether signalling really sees media.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Proof {
+    /// Whose word it is.
+    pub witness: Witness,
+    /// Slot by slot.
+    pub slots: Vec<SlotProof>,
+    /// Bridges that are not where they should be, and why.
+    pub missing: Vec<Missing>,
+    /// Workloads that are not healthy, with the reason.
+    pub unhealthy: Vec<Unhealthy>,
+    /// Endpoints that are not known.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+impl Proof {
+    /// Whether nothing is missing.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.missing.is_empty() && self.unhealthy.is_empty() && self.slots.iter().all(|slot| slot.why.is_none())
+    }
+}
+
+/// Whose word a proof is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Witness {
+    /// Each serving slot's jicofo.
+    #[default]
+    Jicofo,
+    /// The bridges' own: weaker, since a bridge can't tell whether jicofo may use it.
+    Bridges,
+}
+
+/// What a slot's jicofo was asked and said.
+#[derive(Debug, Clone, Serialize)]
+pub struct SlotProof {
+    /// The shard.
+    pub shard: ShardName,
+    /// The slot.
+    pub slot: Slot,
+    /// Bridges that it lists as operational, of those expected.
+    pub joined: usize,
+    /// Bridges that it should list.
+    pub expected: usize,
+    /// Nicknames in its brewery that are not of this fleet.
+    pub foreign: Vec<String>,
+    /// Conferences and people now.
+    pub live: Live,
+    /// Why it could not be asked.
+    pub why: Option<String>,
+}
+
+/// A bridge that a slot's jicofo does not list as it should.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// The pool.
+    pub pool: PoolName,
+    /// The bridge.
+    pub index: Index,
+    /// Where it runs.
+    pub cluster: ClusterName,
+    /// The slot that misses it.
+    pub shard: ShardName,
+    /// The slot that misses it.
+    pub slot: Slot,
+    /// What is wrong, in words.
+    pub why: String,
+    /// The next thing to do.
+    pub hint: Option<String>,
+}
+
+/// A workload that is not healthy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unhealthy {
+    /// Where.
+    pub cluster: ClusterName,
+    /// Its unit.
+    pub unit: String,
+    /// Kind and name.
+    pub object: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Where a slot's XMPP is reached.
+#[derive(Debug, Clone, Serialize)]
+pub struct EndpointStatus {
+    /// The shard.
+    pub shard: ShardName,
+    /// The slot.
+    pub slot: Slot,
+    /// The endpoint.
+    pub endpoint: Endpoint,
+}
+
+/// What `status` reports: one screen.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// The fleet.
+    pub fleet: String,
+    /// Its URL.
+    pub url: String,
+    /// When it was asked.
+    pub as_of: Timestamp,
+    /// Who is on the fleet now, if it can be said.
+    pub live: Option<Live>,
+    /// The control cluster.
+    pub control: ControlStatus,
+    /// Pools, in the file's order.
+    pub pools: Vec<PoolStatus>,
+    /// Clusters that could not be asked, with the reason.
+    pub unreachable: BTreeMap<ClusterName, String>,
+    /// Records' generations, by plane.
+    pub generations: BTreeMap<Plane, u64>,
+    /// What left the file and has not gone.
+    pub tombstones: Vec<String>,
+    /// The proof behind it.
+    pub proof: Proof,
+}
+
+/// The control plane on that screen.
+#[derive(Debug, Clone, Serialize)]
+pub struct ControlStatus {
+    /// Where.
+    pub cluster: ClusterName,
+    /// Shard by shard.
+    pub shards: Vec<ShardStatus>,
+    /// Ready haproxy pods, of those wanted.
+    pub haproxy: (usize, usize),
+}
+
+/// A shard on that screen.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShardStatus {
+    /// Its name.
+    pub shard: ShardName,
+    /// The slot that serves.
+    pub slot: Slot,
+    /// Its release.
+    pub release: String,
+    /// Whether prosody's pod is ready.
+    pub prosody: bool,
+    /// Whether jicofo's pod is ready.
+    pub jicofo: bool,
+    /// Ready web pods, of those wanted.
+    pub web: (usize, usize),
+    /// Bridges joined, of those expected.
+    pub bridges: (usize, usize),
+    /// Conferences and people now, if jicofo says.
+    pub live: Option<Live>,
+    /// Its XMPP endpoint, as data clusters see it.
+    pub endpoint: Option<Endpoint>,
+}
+
+/// A pool on that screen.
+#[derive(Debug, Clone, Serialize)]
+pub struct PoolStatus {
+    /// Its name.
+    pub pool: PoolName,
+    /// Where it runs.
+    pub cluster: ClusterName,
+    /// Bridges that joined every slot they serve, of those wanted.
+    pub bridges: (usize, usize),
+    /// Recorders ready, of those wanted.
+    pub recorders: (usize, usize),
+    /// Average load of the bridges that say; 1 is full.
+    pub stress: Option<f64>,
+    /// Bridges that take no new conferences.
+    pub draining: usize,
+}

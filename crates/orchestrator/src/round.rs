@@ -1,0 +1,206 @@
+//! One round: look around, render, plan, and judge. Nothing is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cluster::{Look, health};
+use fleet::{ClusterName, Plane};
+use jiff::Timestamp;
+use manifest::{Allocations, Kind, ObjectRef};
+use plan::{Blocked, BlockedBy, Inputs, Known, Live, NamespaceState, Observed, Plan, Policy, Record, Witness};
+
+use crate::desire::{Desire, desire};
+use crate::proof::{self, Evidence};
+use crate::report::{self, Proof, Unhealthy};
+use crate::secrets::{self, Secrets};
+use crate::{Fatal, Session, look};
+
+/// What a round showed.
+pub(crate) struct Round {
+    pub(crate) observed: Observed,
+    pub(crate) looks: BTreeMap<ClusterName, Look>,
+    /// Each plane's record, where its home answers.
+    pub(crate) records: BTreeMap<Plane, (Record, Option<String>)>,
+    /// What all readable records say together.
+    pub(crate) record: Record,
+    pub(crate) desire: Desire,
+    pub(crate) secrets: Secrets,
+    pub(crate) policy: Policy,
+    pub(crate) plan: Plan,
+    pub(crate) proof: Proof,
+}
+
+impl Round {
+    /// Looks around and plans.
+    pub(crate) async fn look(session: &Session<'_>, policy: &Policy) -> Result<Self, Fatal> {
+        let fleet = &session.loaded.fleet;
+        let handover = session.options.handover.as_ref();
+        let (mut observed, looks) = look::clusters(fleet, &session.clusters, &session.unreachable).await;
+        let mut policy = Policy { planes: session.planes.clone(), ..policy.clone() };
+        policy.witness = if handover.is_some() { Witness::Bridge } else { Witness::Jicofo };
+        let (records, lost_homes) = records(session, &looks, &mut policy);
+        let mut record = together(&records);
+        session.check_pins(&record).await?;
+        record.allocations = match handover {
+            Some(handover) => handover.allocations.clone(),
+            None => record.allocations.extended(fleet),
+        };
+        let mut desire = desire(fleet, &record.allocations, &observed, handover);
+        let secrets = match secrets::gather(fleet, &session.clusters, &observed, handover).await {
+            Ok(secrets) => secrets,
+            // Values that can't be read are values that are kept.
+            Err(error) => {
+                tracing::warn!(%error, "secrets can't be read");
+                Secrets::default()
+            }
+        };
+        desire.held.extend(secrets::stamp(fleet, &mut desire.desired, &secrets));
+        desire.held.extend(secrets::fingerprint(&mut desire.desired, &secrets, &session.run_key));
+        look::daemons(
+            fleet,
+            &session.clusters,
+            &desire.desired,
+            &record.allocations,
+            policy.witness,
+            &mut observed,
+        )
+        .await;
+        let mut plan = plan::plan(&Inputs {
+            fleet,
+            desired: &desire.desired,
+            pending: &desire.pending,
+            held: &desire.held,
+            observed: &observed,
+            record: &record,
+            policy: &policy,
+            now: Timestamp::now(),
+        });
+        plan.blocked.extend(lost_homes);
+        let proof = proof::judge(Evidence {
+            fleet,
+            allocations: &record.allocations,
+            desired: &desire.desired,
+            endpoints: &desire.endpoints,
+            observed: &observed,
+            witness: match policy.witness {
+                Witness::Jicofo => report::Witness::Jicofo,
+                Witness::Bridge => report::Witness::Bridges,
+            },
+            policy: &policy,
+            unhealthy: unhealthy(&desire, &observed, &policy),
+        });
+        Ok(Self { observed, looks, records, record, desire, secrets, policy, plan, proof })
+    }
+
+    /// Who is on the fleet now, if every slot's jicofo says.
+    pub(crate) fn live(&self) -> Option<Live> {
+        if self.proof.witness == report::Witness::Bridges || self.proof.slots.iter().any(|slot| slot.why.is_some()) {
+            return None;
+        }
+        Some(self.proof.slots.iter().fold(Live::default(), |sum, slot| Live {
+            conferences: sum.conferences + slot.live.conferences,
+            participants: sum.participants + slot.live.participants,
+        }))
+    }
+
+    /// Clusters whose namespace is not there, of those that this run applies.
+    pub(crate) fn without_namespace(&self) -> BTreeSet<ClusterName> {
+        let absent = |known: &Known<plan::ClusterView>| {
+            known.value().is_some_and(|view| view.namespace == NamespaceState::Absent)
+        };
+        let used: BTreeSet<&ClusterName> =
+            self.desire.desired.manifests().map(|(_, manifest)| &manifest.object.cluster).collect();
+        let absent = self.observed.clusters.iter().filter(|(name, known)| {
+            absent(known) && used.contains(name) && self.policy.has_cluster(name)
+        });
+        absent.map(|(name, _)| name.clone()).collect()
+    }
+}
+
+/// The records of the planes of this run. A plane whose home does not answer, or whose record can't be read, is
+/// observed only: nobody can prove to be its one writer.
+fn records(
+    session: &Session<'_>,
+    looks: &BTreeMap<ClusterName, Look>,
+    policy: &mut Policy,
+) -> (BTreeMap<Plane, (Record, Option<String>)>, Vec<Blocked>) {
+    let mut records = BTreeMap::new();
+    let mut lost = Vec::new();
+    for plane in [Plane::Control, Plane::Data] {
+        let home = session.home_name(plane);
+        let unreadable = |look: &Look| look.unreadable_records.get(&plane).cloned();
+        let why = match looks.get(home) {
+            Some(look) => match unreadable(look) {
+                None => {
+                    let found = look.records.get(&plane).cloned();
+                    let (record, version) = found.map_or((Record::default(), None), |(r, v)| (r, Some(v)));
+                    records.insert(plane, (record, version));
+                    continue;
+                }
+                Some(why) => format!("its record there can't be read: {why}"),
+            },
+            None => session.unreachable.get(home).cloned().unwrap_or_else(|| "it does not answer".to_owned()),
+        };
+        if policy.planes.remove(&plane) {
+            lost.push(Blocked {
+                unit: manifest::UnitId::Base(plane, home.clone()),
+                cluster: home.clone(),
+                by: BlockedBy::Unreachable { why: format!("home of the {plane} plane, which is left as it is: {why}") },
+            });
+        }
+    }
+    if policy.planes.is_empty() {
+        // Empty means both; a cluster that does not exist means none.
+        policy.clusters = BTreeSet::from_iter("none".parse());
+    }
+    (records, lost)
+}
+
+/// The records as one: numbers as the control plane knows them, debts of both.
+fn together(records: &BTreeMap<Plane, (Record, Option<String>)>) -> Record {
+    let mut all = Record::default();
+    for (record, _) in records.values() {
+        all.generation = all.generation.max(record.generation);
+        all.pins.extend(record.pins.clone());
+        all.tombstones.extend(record.tombstones.clone());
+        if all.allocations == Allocations::default() {
+            all.allocations = record.allocations.clone();
+        }
+        all.intent = all.intent.or_else(|| record.intent.clone());
+        all.last_good = all.last_good.or_else(|| record.last_good.clone());
+    }
+    all
+}
+
+/// Workloads and load balancers of this run that are not healthy yet.
+fn unhealthy(desire: &Desire, observed: &Observed, policy: &Policy) -> Vec<Unhealthy> {
+    let mut found = Vec::new();
+    for (unit, manifest) in desire.desired.manifests() {
+        let object: &ObjectRef = &manifest.object;
+        if !policy.has_plane(unit.plane())
+            || !policy.has_cluster(&object.cluster)
+            || !matches!(object.kind, Kind::StatefulSet | Kind::Deployment)
+        {
+            continue;
+        }
+        let Some(view) = observed.clusters.get(&object.cluster).and_then(Known::value) else { continue };
+        let label = unit.label();
+        let pods = view
+            .pods
+            .values()
+            .filter(|pod| pod.labels.get(manifest::labels::UNIT) == Some(&label) && pod.name.starts_with(&object.name));
+        let why = match view.objects.get(object) {
+            None => "it is not there".to_owned(),
+            Some(live) => match health::health(&live.body, pods) {
+                health if health.is_healthy() => continue,
+                health => health.to_string(),
+            },
+        };
+        found.push(Unhealthy {
+            cluster: object.cluster.clone(),
+            unit: unit.to_string(),
+            object: format!("{} {}", object.kind, object.name),
+            why,
+        });
+    }
+    found
+}

@@ -1,0 +1,144 @@
+//! Where data clusters reach each slot's XMPP: read from the control cluster, kept from the data clusters' own
+//! wiring when it can't be read.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use fleet::{Fleet, ShardName, Slot, XmppExpose};
+use manifest::{Allocations, Endpoint, Kind, Names, ObjectRef, PendingReason, Target};
+use plan::{ClusterView, Known, Observed};
+
+/// The TCP port of a slot on its shard's Service.
+const fn service_port(slot: Slot) -> u16 {
+    5222 + slot.offset()
+}
+
+/// The endpoints of all serving slots.
+pub(crate) fn endpoints(
+    fleet: &Fleet,
+    allocations: &Allocations,
+    observed: &Observed,
+) -> BTreeMap<ShardName, BTreeMap<Slot, Endpoint>> {
+    let control = observed.clusters.get(&fleet.control.cluster);
+    let mut all: BTreeMap<ShardName, BTreeMap<Slot, Endpoint>> = BTreeMap::new();
+    for shard in fleet.control.shards.keys() {
+        let slot = allocations.serving(shard);
+        let last = last_known(fleet, observed, shard, slot);
+        let endpoint = endpoint(fleet, allocations, control, shard, slot, last);
+        all.entry(shard.clone()).or_default().insert(slot, endpoint);
+    }
+    all
+}
+
+fn endpoint(
+    fleet: &Fleet,
+    allocations: &Allocations,
+    control: Option<&Known<ClusterView>>,
+    shard: &ShardName,
+    slot: Slot,
+    last: Option<Target>,
+) -> Endpoint {
+    let found = match &fleet.control.xmpp {
+        XmppExpose::External(targets) => external(targets.get(shard), slot),
+        XmppExpose::ClusterIp => Ok(cluster_ip(fleet, shard, slot)),
+        XmppExpose::LoadBalancer | XmppExpose::NodePort { .. } => match control {
+            Some(Known::Yes(seen)) => from_service(fleet, allocations, &seen.value, shard, slot),
+            Some(Known::Unknown { why }) => Err(PendingReason::Unreachable(why.to_string())),
+            Some(Known::Absent { .. }) | None => Err(PendingReason::Unreachable("it was not asked".to_owned())),
+        },
+    };
+    match (found, last) {
+        (Ok(target), Some(old)) if old != target => Endpoint::Moving { old, new: target },
+        (Ok(target), _) => Endpoint::Known(target),
+        (Err(why), Some(last)) => Endpoint::Stale { last, why: why.to_string() },
+        (Err(why), None) => Endpoint::Pending { why },
+    }
+}
+
+fn cluster_ip(fleet: &Fleet, shard: &ShardName, slot: Slot) -> Target {
+    let namespace = fleet.clusters.get(&fleet.control.cluster).map_or("default", |cluster| &cluster.namespace);
+    let service = Names(&fleet.name).shard_xmpp(shard);
+    Target::Host { host: format!("{service}.{namespace}.svc.{}", fleet.cluster_domain), port: service_port(slot) }
+}
+
+fn external(target: Option<&fleet::XmppTarget>, slot: Slot) -> Result<Target, PendingReason> {
+    let address = match (target, slot) {
+        (Some(target), Slot::A) => Some(&target.a),
+        (Some(target), Slot::B) => target.b.as_ref(),
+        (None, _) => None,
+    };
+    let (host, port) = address.ok_or(PendingReason::NoService)?;
+    Ok(match host.parse::<IpAddr>() {
+        Ok(ip) => Target::Ips { ips: vec![ip], port: *port },
+        Err(_) => Target::Host { host: host.clone(), port: *port },
+    })
+}
+
+fn from_service(
+    fleet: &Fleet,
+    allocations: &Allocations,
+    control: &ClusterView,
+    shard: &ShardName,
+    slot: Slot,
+) -> Result<Target, PendingReason> {
+    if let Some(why) = control.unreadable_kinds.get(&Kind::Service) {
+        return Err(PendingReason::Forbidden(why.clone()));
+    }
+    let cluster = &fleet.control.cluster;
+    let namespace = fleet.clusters.get(cluster).map(|cluster| cluster.namespace.clone()).unwrap_or_default();
+    let name = Names(&fleet.name).shard_xmpp(shard);
+    let object = ObjectRef { cluster: cluster.clone(), kind: Kind::Service, namespace, name };
+    let service = control.objects.get(&object).ok_or(PendingReason::NoService)?;
+    if let XmppExpose::NodePort { addresses, .. } = &fleet.control.xmpp {
+        let port = allocations.xmpp_node_port(&fleet.control.xmpp, shard, slot).ok_or(PendingReason::NoService)?;
+        let mut ips = if addresses.is_empty() { node_addresses(control) } else { addresses.clone() };
+        ips.sort();
+        ips.dedup();
+        let why = || PendingReason::Forbidden("no node has an address that may be read; set control.xmpp.node_port.addresses".into());
+        return if ips.is_empty() { Err(why()) } else { Ok(Target::Ips { ips, port }) };
+    }
+    let ingress = service.body.pointer("/status/loadBalancer/ingress").and_then(serde_json::Value::as_array);
+    let entries = ingress.map(Vec::as_slice).unwrap_or_default();
+    let text = |key: &str| entries.iter().filter_map(|entry| entry.get(key)?.as_str()).collect::<Vec<_>>();
+    let mut ips: Vec<IpAddr> = text("ip").into_iter().filter_map(|ip| ip.parse().ok()).collect();
+    ips.sort();
+    let port = service_port(slot);
+    if !ips.is_empty() {
+        return Ok(Target::Ips { ips, port });
+    }
+    let host = text("hostname").first().map(|host| (*host).to_owned());
+    host.map(|host| Target::Host { host, port }).ok_or(PendingReason::Allocating)
+}
+
+/// The nodes' public addresses, or their internal ones where none has a public one.
+fn node_addresses(view: &ClusterView) -> Vec<IpAddr> {
+    let nodes = view.nodes.as_deref().unwrap_or_default();
+    let external: Vec<IpAddr> = nodes.iter().flat_map(|node| node.external.iter().copied()).collect();
+    if external.is_empty() { nodes.iter().flat_map(|node| node.internal.iter().copied()).collect() } else { external }
+}
+
+/// What data clusters were wired to, read back from their own Services and EndpointSlices.
+fn last_known(fleet: &Fleet, observed: &Observed, shard: &ShardName, slot: Slot) -> Option<Target> {
+    let service = Names(&fleet.name).wiring(shard, slot);
+    let clusters = fleet.data.pools.iter().map(|pool| &pool.cluster).filter(|name| **name != fleet.control.cluster);
+    clusters.into_iter().find_map(|cluster| {
+        let view = observed.clusters.get(cluster)?.value()?;
+        let mut ips = Vec::new();
+        let mut port = None;
+        for object in view.objects.values() {
+            if object.object.kind == Kind::EndpointSlice
+                && object.label("kubernetes.io/service-name") == Some(service.as_str())
+            {
+                let endpoints = object.body.get("endpoints").and_then(serde_json::Value::as_array);
+                for endpoint in endpoints.into_iter().flatten() {
+                    let addresses = endpoint.get("addresses").and_then(serde_json::Value::as_array);
+                    ips.extend(addresses.into_iter().flatten().filter_map(|ip| ip.as_str()?.parse::<IpAddr>().ok()));
+                }
+                let number = object.body.pointer("/ports/0/port").and_then(serde_json::Value::as_u64);
+                port = number.and_then(|number| u16::try_from(number).ok()).or(port);
+            }
+        }
+        ips.sort();
+        port.filter(|_| !ips.is_empty()).map(|port| Target::Ips { ips, port })
+    })
+}
