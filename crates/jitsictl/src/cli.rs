@@ -1,0 +1,342 @@
+//! The command line: every verb and option, and nothing that they do.
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use fleet::{ClusterName, Plane, ShardName, Slot};
+use manifest::Target;
+
+use crate::duration;
+
+/// Runs a self-hosted Jitsi Meet fleet on Kubernetes
+///
+/// One file describes the fleet; `jitsictl apply` makes it real in every cluster, carries each shard's XMPP address
+/// from the control cluster into the data clusters, and says when the bridges have really joined.
+#[derive(Debug, Parser)]
+#[command(name = "jitsictl", version, propagate_version = true, max_term_width = 110)]
+#[command(after_long_help = EXIT_CODES)]
+pub struct Cli {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  converged, or nothing to report
+  1  nothing could be done
+  2  the command or the fleet file is wrong; nothing was sent
+  3  something was done; something is left or waits, and is named
+  4  plan --exit-code: there are changes";
+
+/// Options of every verb
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The fleet file [default: $JITSICTL_FLEET, else fleet.yaml]
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub fleet: Option<PathBuf>,
+    /// The kubeconfig with the fleet's contexts [default: $KUBECONFIG, else ~/.kube/config]
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Overrides a value of the fleet file, such as control.web.replicas=3 (may be repeated)
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<Assignment>,
+    /// For people, or for programs
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+    /// Tells more on stderr (-vv: still more; or a filter in $JITSICTL_LOG)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON document on stdout; progress as JSON lines on stderr
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Checks the fleet file: every problem at once, offline
+    Check,
+    /// Prints every object that the fleet consists of, offline
+    Render(Render),
+    /// Shows what apply would change, what may happen now, and what waits
+    Plan(PlanArgs),
+    /// Makes the fleet real, and waits until the bridges have joined
+    Apply(Apply),
+    /// Shows clusters, shards, endpoints, bridges and who is on them
+    Status(StatusArgs),
+    /// Removes the fleet from its clusters; claims and made secrets stay
+    Delete(Delete),
+    /// Writes what another team or tool needs
+    #[command(subcommand)]
+    Export(Export),
+    /// Turns a Helm chart's values.yaml or a docker-compose .env into a fleet file
+    Import(Import),
+    /// Looks after clusters that the fleet has used
+    #[command(subcommand)]
+    Cluster(ClusterVerb),
+    /// Prints the JSON schema of the fleet file, for editors
+    Schema,
+    /// Prints completions for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Prints the manual page (roff)
+    Man,
+}
+
+/// Which part of the fleet.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Scope {
+    /// Only this plane
+    #[arg(long, value_enum)]
+    pub plane: Option<PlaneArg>,
+    /// Only these clusters of the fleet file
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub cluster: Vec<ClusterName>,
+}
+
+/// Control or data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlaneArg {
+    /// prosody, jicofo, web and haproxy
+    Control,
+    /// bridges and recorders
+    Data,
+}
+
+impl From<PlaneArg> for Plane {
+    fn from(plane: PlaneArg) -> Self {
+        match plane {
+            PlaneArg::Control => Self::Control,
+            PlaneArg::Data => Self::Data,
+        }
+    }
+}
+
+/// Options of `render`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Render {
+    /// Which part
+    #[command(flatten)]
+    pub scope: Scope,
+    /// Only these units, such as `bridge eu/0` or bridge-eu-0
+    #[arg(long, value_name = "UNIT")]
+    pub unit: Vec<String>,
+    /// Where data clusters reach a slot's XMPP, such as alpha/a=198.51.100.7:5222 [default: not known yet]
+    #[arg(long, value_name = "SHARD/SLOT=HOST:PORT")]
+    pub endpoint: Vec<EndpointArg>,
+}
+
+/// Options of `plan`
+#[derive(Debug, Clone, Default, Args)]
+pub struct PlanArgs {
+    /// Which part
+    #[command(flatten)]
+    pub scope: Scope,
+    /// Ends with exit code 4 when there are changes
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Plans as if live bridges and shards might be replaced with people on them
+    #[arg(long)]
+    pub allow_disruption: bool,
+    /// The handover file of those who run the control plane
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub handover: Option<PathBuf>,
+}
+
+/// Options of `apply`
+#[derive(Debug, Clone, Args)]
+pub struct Apply {
+    /// Which part
+    #[command(flatten)]
+    pub scope: Scope,
+    /// How long to go on until everything has converged
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
+    pub timeout: Duration,
+    /// Creates namespaces that are missing
+    #[arg(long)]
+    pub create_namespaces: bool,
+    /// Trusts a cluster that this fleet has not used before
+    #[arg(long)]
+    pub trust_new_cluster: bool,
+    /// Replaces live bridges and shards even with people on them
+    #[arg(long)]
+    pub allow_disruption: bool,
+    /// Puts passwords that were lost in the control cluster back from this data cluster's copy
+    #[arg(long, value_name = "NAME")]
+    pub restore_passwords_from: Option<ClusterName>,
+    /// The handover file of those who run the control plane, for `--plane data` without access to it
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub handover: Option<PathBuf>,
+}
+
+/// Options of `status`
+#[derive(Debug, Clone, Default, Args)]
+pub struct StatusArgs {
+    /// Which part
+    #[command(flatten)]
+    pub scope: Scope,
+    /// The handover file of those who run the control plane
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub handover: Option<PathBuf>,
+}
+
+/// Options of `delete`
+#[derive(Debug, Clone, Args)]
+pub struct Delete {
+    /// Which part
+    #[command(flatten)]
+    pub scope: Scope,
+    /// Also the passwords and secrets that were made or stored
+    #[arg(long)]
+    pub secrets: bool,
+    /// Deletes bridges and shards even with people on them
+    #[arg(long)]
+    pub allow_disruption: bool,
+    /// How long to wait until everything is gone
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
+    pub timeout: Duration,
+}
+
+/// What is exported
+#[derive(Debug, Subcommand)]
+pub enum Export {
+    /// Writes what `--plane data` needs without access to the control cluster; it carries passwords (mode 0600)
+    Handover {
+        /// The file to write; it must not exist, and stdout is refused
+        #[arg(value_hint = ValueHint::FilePath)]
+        path: PathBuf,
+    },
+}
+
+/// Options of `import`
+#[derive(Debug, Clone, Args)]
+pub struct Import {
+    /// A values.yaml of the chart, or a docker-compose .env
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub path: PathBuf,
+    /// What the file is [default: by its name]
+    #[arg(long, value_enum)]
+    pub from: Option<ImportFormat>,
+}
+
+/// What is imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImportFormat {
+    /// values.yaml of the Helm chart
+    Values,
+    /// .env of docker-compose
+    Dotenv,
+}
+
+/// What is done about a cluster
+#[derive(Debug, Subcommand)]
+pub enum ClusterVerb {
+    /// Forgets a cluster that does not come back, or that was rebuilt on purpose
+    Forget {
+        /// Its name in the fleet file
+        name: ClusterName,
+        /// Also when something of the fleet still runs there: it is left to that cluster's keepers
+        #[arg(long)]
+        abandon: bool,
+    },
+}
+
+/// `key.path=value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The path of the key.
+    pub key: String,
+    /// The value, as text.
+    pub value: String,
+}
+
+impl FromStr for Assignment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if key.split('.').all(|part| !part.is_empty()) => {
+                Ok(Self { key: key.to_owned(), value: value.to_owned() })
+            }
+            _ => Err("write key.path=value, for example control.web.replicas=3".to_owned()),
+        }
+    }
+}
+
+/// `shard/slot=host:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointArg {
+    /// The shard.
+    pub shard: ShardName,
+    /// The slot.
+    pub slot: Slot,
+    /// Where it is reached.
+    pub target: Target,
+}
+
+impl FromStr for EndpointArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || "write shard/slot=host:port, for example alpha/a=198.51.100.7:5222".to_owned();
+        let (slot, address) = text.split_once('=').ok_or_else(form)?;
+        let (shard, slot) = slot.split_once('/').ok_or_else(form)?;
+        let slot = Slot::ALL.into_iter().find(|known| known.as_str() == slot).ok_or_else(form)?;
+        let (host, port) = address.rsplit_once(':').ok_or_else(form)?;
+        let port = port.parse().map_err(|_| form())?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let target = match host.parse() {
+            Ok(ip) => Target::Ips { ips: vec![ip], port },
+            Err(_) if host.is_empty() => return Err(form()),
+            Err(_) => Target::Host { host: host.to_owned(), port },
+        };
+        Ok(Self { shard: shard.parse().map_err(|error: fleet::InvalidName| error.to_string())?, slot, target })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn endpoints_are_addresses_or_names() {
+        let ip: EndpointArg = "alpha/b=[2001:db8::1]:5223".parse().unwrap();
+        assert_eq!(ip.slot, Slot::B);
+        assert_eq!(ip.target, Target::Ips { ips: vec!["2001:db8::1".parse().unwrap()], port: 5223 });
+        let name: EndpointArg = "alpha/a=xmpp.example.org:5222".parse().unwrap();
+        assert_eq!(name.target, Target::Host { host: "xmpp.example.org".into(), port: 5222 });
+        for bad in ["alpha=x:1", "alpha/c=x:1", "alpha/a=x", "alpha/a=:5222", "Alpha/a=x:1"] {
+            assert!(bad.parse::<EndpointArg>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_verb() {
+        let before = Cli::try_parse_from(["jitsictl", "--fleet", "a.yaml", "check"]).unwrap();
+        let after = Cli::try_parse_from(["jitsictl", "check", "--fleet", "a.yaml", "--set", "a.b=c=d"]).unwrap();
+        assert_eq!(before.global.fleet, after.global.fleet);
+        assert_eq!(after.global.set, [Assignment { key: "a.b".into(), value: "c=d".into() }]);
+    }
+}

@@ -1,0 +1,145 @@
+//! What every verb starts from: the options, the environment, and the fleet file behind them.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use cluster::Kubeconfigs;
+use fleet::ClusterName;
+use fleet::diagnostic::Report;
+use fleet::load::{Input, Loaded};
+use orchestrator::{Handover, Options};
+use plan::Policy;
+
+use crate::{
+    Environment, Error,
+    cli::{Global, Scope},
+    environment::{FLEET, KUBECONFIG},
+    print::Printer,
+};
+
+/// What every verb starts from.
+pub(crate) struct Context {
+    /// Options of every verb.
+    pub global: Global,
+    /// What the process was started with.
+    pub environment: Environment,
+    /// The way to people and programs.
+    pub printer: Printer,
+}
+
+impl Context {
+    /// The fleet file: of `--fleet`, of the environment, or the one in this folder.
+    pub(crate) fn path(&self) -> PathBuf {
+        let named = self.global.fleet.clone().or_else(|| self.environment.get(FLEET).map(PathBuf::from));
+        named.unwrap_or_else(|| PathBuf::from("fleet.yaml"))
+    }
+
+    /// What the fleet file's loading takes.
+    pub(crate) fn input(&self) -> Input {
+        Input {
+            path: self.path(),
+            env: self.environment.variables.clone(),
+            overrides: self.global.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect(),
+        }
+    }
+
+    /// The fleet file; its problems are printed.
+    pub(crate) fn load(&self) -> Result<Loaded, Error> {
+        match fleet::load::load(&self.input()) {
+            Ok(loaded) => {
+                self.report(&Report::new(loaded.warnings.clone()));
+                Ok(loaded)
+            }
+            Err(report) => {
+                self.report(&report);
+                Err(Error::Fleet)
+            }
+        }
+    }
+
+    fn report(&self, report: &Report) {
+        if self.printer.is_json() {
+            report.problems.iter().for_each(|problem| self.printer.json_line(problem));
+        } else if !report.problems.is_empty() {
+            self.printer.line(report.render(true).trim_end());
+        }
+    }
+
+    /// Options of a run against clusters.
+    pub(crate) fn options(&self, loaded: &Loaded, run: Run) -> Result<Options, Error> {
+        Ok(Options {
+            kubeconfigs: self.kubeconfigs()?,
+            proxies: self.environment.proxies(),
+            user_agent: concat!("jitsictl/", env!("CARGO_PKG_VERSION")).to_owned(),
+            policy: Policy {
+                planes: run.scope.plane.map(Into::into).into_iter().collect(),
+                clusters: named_clusters(loaded, &run.scope.cluster)?,
+                allow_disruption: run.allow_disruption,
+                ..Policy::default()
+            },
+            timeout: run.timeout,
+            create_namespaces: run.create_namespaces,
+            trust_new_clusters: run.trust_new_clusters,
+            restore_passwords_from: run.restore_passwords_from,
+            handover: run.handover.map(handover).transpose()?,
+        })
+    }
+
+    fn kubeconfigs(&self) -> Result<Kubeconfigs, Error> {
+        let (list, home) = (self.environment.get(KUBECONFIG), self.environment.home.as_deref());
+        Kubeconfigs::load(self.global.kubeconfig.as_deref(), list, home).map_err(|unreadable| {
+            Error::usage(format!("cannot read the kubeconfig {unreadable}"), "check --kubeconfig and KUBECONFIG")
+        })
+    }
+
+    /// A runtime for verbs that talk to clusters; the others never start one.
+    pub(crate) fn wait_for<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        cluster::install_crypto_provider();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.map_err(|error| {
+            Error::failed(format!("cannot start threads: {error}"), "look at this user's limits (ulimit -u, -n)")
+        })?;
+        let done = runtime.block_on(work);
+        // An exec plugin that hangs must not hold the command back.
+        runtime.shutdown_background();
+        Ok(done)
+    }
+}
+
+/// What a verb asks of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Run<'a> {
+    pub(crate) scope: Scope,
+    pub(crate) timeout: Duration,
+    pub(crate) create_namespaces: bool,
+    pub(crate) trust_new_clusters: bool,
+    pub(crate) allow_disruption: bool,
+    pub(crate) restore_passwords_from: Option<ClusterName>,
+    pub(crate) handover: Option<&'a Path>,
+}
+
+/// The clusters named on the command line, which the fleet file must know.
+pub(crate) fn named_clusters(loaded: &Loaded, names: &[ClusterName]) -> Result<BTreeSet<ClusterName>, Error> {
+    let known = &loaded.fleet.clusters;
+    if let Some(stranger) = names.iter().find(|name| !known.contains_key(*name)) {
+        let there: Vec<&str> = known.keys().map(ClusterName::as_str).collect();
+        let message = format!("the fleet file knows no cluster `{stranger}`");
+        return Err(Error::usage(message, format!("clusters: {}", there.join(", "))));
+    }
+    Ok(names.iter().cloned().collect())
+}
+
+fn handover(path: &Path) -> Result<Handover, Error> {
+    let bad = |why: String| {
+        let message = format!("cannot read the handover file {}: {why}", path.display());
+        Error::usage(message, "those who run the control plane write it: jitsictl export handover PATH")
+    };
+    let text = fs::read(path).map_err(|error| bad(error.to_string()))?;
+    // The parser's message would show what is in the file; the place is enough.
+    serde_json::from_slice(&text)
+        .map_err(|error| bad(format!("it is no handover file (line {}, column {})", error.line(), error.column())))
+}

@@ -1,0 +1,146 @@
+//! What waits, what is missing and what failed, in words.
+
+use fleet::ClusterName;
+use manifest::UnitId;
+use orchestrator::report::{Missing, Unhealthy};
+use plan::{Blocked, BlockedBy};
+
+use super::words;
+use crate::Notice;
+
+/// Why something waits.
+pub(super) fn reason(by: &BlockedBy) -> String {
+    match by {
+        BlockedBy::Participants(live) => format!("{} on it", words::live(live, ", ")),
+        BlockedBy::NoEvidence { why } => format!("nobody can say whether people are on it: {why}"),
+        BlockedBy::Turn { unit } => format!("{unit} comes first: one at a time"),
+        BlockedBy::Unreachable { why } => format!("its cluster can't be reached: {why}"),
+        BlockedBy::Unreadable { kind, why } => format!("its {kind} objects can't be read: {why}"),
+        BlockedBy::Endpoint { why } => format!("the address that it leads to is not known: {why}"),
+        BlockedBy::NoNamespace { namespace } => format!("there is no namespace {namespace}"),
+        BlockedBy::KindMissing { kind } => format!("the cluster knows no {kind}: its CRD is not installed"),
+        BlockedBy::Referenced { pods } => format!("{} still read it", words::row(pods)),
+        BlockedBy::Settling { why } => why.clone(),
+        BlockedBy::Foreign { object } => format!("{object} is there and is not ours"),
+        BlockedBy::EmptyRender => {
+            "the fleet file renders to nothing: that is no ground to remove everything".to_owned()
+        }
+    }
+}
+
+/// The way out, where there is one that a person takes.
+fn way_out(by: &BlockedBy) -> Option<String> {
+    let hint = match by {
+        BlockedBy::Participants(_) => {
+            "run `jitsictl apply` again when they have left; --allow-disruption goes ahead at once"
+        }
+        BlockedBy::NoEvidence { .. } => "run again when it answers; --allow-disruption goes ahead without knowing",
+        BlockedBy::NoNamespace { .. } => "create it, or run with --create-namespaces",
+        BlockedBy::KindMissing { .. } => "install the CRD, or expose the fleet by ingress or service",
+        BlockedBy::Foreign { .. } => "rename or delete that object, or give the fleet another name",
+        BlockedBy::Unreachable { .. } => "run again when it answers; nothing there was changed",
+        BlockedBy::Unreadable { .. } => "give the user of that context the right to list them",
+        BlockedBy::Turn { .. }
+        | BlockedBy::Endpoint { .. }
+        | BlockedBy::Referenced { .. }
+        | BlockedBy::Settling { .. }
+        | BlockedBy::EmptyRender => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// What waits at the end of a run: equal reasons of one cluster together.
+pub(crate) fn blocked(blocked: &[Blocked]) -> Vec<Notice> {
+    grouped(blocked)
+        .into_iter()
+        .map(|group| Notice {
+            message: format!("{}: {} {}: {}", group.cluster, group.names(), group.verb(), reason(group.by)),
+            detail: None,
+            hint: way_out(group.by),
+        })
+        .collect()
+}
+
+/// Units of one cluster that wait for the same.
+pub(super) struct Group<'a> {
+    pub(super) cluster: &'a ClusterName,
+    pub(super) by: &'a BlockedBy,
+    units: Vec<&'a UnitId>,
+}
+
+impl Group<'_> {
+    /// Their names in a row.
+    pub(super) fn names(&self) -> String {
+        let names: Vec<String> = self.units.iter().map(ToString::to_string).collect();
+        some(&names, 4)
+    }
+
+    const fn verb(&self) -> &'static str {
+        if self.units.len() == 1 { "waits" } else { "wait" }
+    }
+}
+
+/// What waits, equal reasons of one cluster together.
+pub(super) fn grouped(blocked: &[Blocked]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for Blocked { unit, cluster, by } in blocked {
+        match groups.iter_mut().find(|group| group.cluster == cluster && group.by == by) {
+            Some(group) => group.units.push(unit),
+            None => groups.push(Group { cluster, by, units: vec![unit] }),
+        }
+    }
+    groups
+}
+
+/// The first few of many names.
+pub(super) fn some(names: &[String], few: usize) -> String {
+    match names.len() {
+        n if n > few + 1 => format!("{} and {} more", names[..few].join(", "), n - few),
+        _ => words::row(names),
+    }
+}
+
+/// A bridge that jicofo does not list, or a workload that is not healthy.
+pub(crate) fn missing(missing: &[Missing], unhealthy: &[Unhealthy]) -> Vec<Notice> {
+    let missing = missing.iter().map(|one| Notice {
+        message: format!("bridge {}/{} has not joined {}/{}", one.pool, one.index, one.shard, one.slot),
+        detail: Some(one.why.clone()),
+        hint: one.hint.clone(),
+    });
+    let unhealthy = unhealthy.iter().map(|one| Notice {
+        message: format!("{}: {} is not healthy", one.cluster, one.object),
+        detail: Some(one.why.clone()),
+        hint: None,
+    });
+    unhealthy.chain(missing).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet::Index;
+    use plan::Live;
+
+    use super::*;
+
+    #[test]
+    fn equal_reasons_are_told_once() {
+        let on_it = BlockedBy::Participants(Live { conferences: 2, participants: 9 });
+        let wait = |index, by: &BlockedBy| Blocked {
+            unit: UnitId::Bridge("eu".parse().unwrap(), Index(index)),
+            cluster: "frankfurt".parse().unwrap(),
+            by: by.clone(),
+        };
+        let turn = BlockedBy::Turn { unit: UnitId::Bridge("eu".parse().unwrap(), Index(0)) };
+        let mut all = vec![wait(0, &on_it)];
+        all.extend((1..8).map(|index| wait(index, &turn)));
+        let messages: Vec<String> = blocked(&all).into_iter().map(|notice| notice.message).collect();
+        assert_eq!(
+            messages,
+            [
+                "frankfurt: bridge eu/0 waits: 2 conferences, 9 participants on it",
+                "frankfurt: bridge eu/1, bridge eu/2, bridge eu/3, bridge eu/4 and 3 more wait: bridge eu/0 comes \
+                 first: one at a time",
+            ]
+        );
+    }
+}

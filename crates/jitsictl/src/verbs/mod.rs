@@ -1,0 +1,40 @@
+//! One module per verb.
+
+mod apply;
+mod check;
+mod completions;
+mod delete;
+mod export;
+mod forget;
+mod import;
+mod man;
+mod plan;
+mod render;
+mod schema;
+mod status;
+
+pub use render::{Rendered, rendered, yaml};
+
+use crate::{
+    Error, Exit,
+    cli::{ClusterVerb, Export, Verb},
+    context::Context,
+};
+
+/// Runs one verb.
+pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Exit, Error> {
+    match verb {
+        Verb::Check => check::run(context),
+        Verb::Render(arguments) => render::run(context, arguments),
+        Verb::Plan(arguments) => plan::run(context, arguments),
+        Verb::Apply(arguments) => apply::run(context, arguments),
+        Verb::Status(arguments) => status::run(context, arguments),
+        Verb::Delete(arguments) => delete::run(context, arguments),
+        Verb::Export(Export::Handover { path }) => export::run(context, path),
+        Verb::Import(arguments) => import::run(context, arguments),
+        Verb::Cluster(ClusterVerb::Forget { name, abandon }) => forget::run(context, name, *abandon),
+        Verb::Schema => schema::run(context),
+        Verb::Completions { shell } => completions::run(context, *shell),
+        Verb::Man => man::run(context),
+    }
+}
