@@ -1,0 +1,318 @@
+//! The video bridge: takes its XMPP servers from custom-jvb.conf when it starts, more of them over REST while it runs.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http::{Method, StatusCode, header::CONTENT_TYPE};
+use serde_json::{Map, Value as Json, json};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Load, Start,
+    hocon::{self, Value},
+    jicofo::is_true,
+    log::Log,
+    prosody::Account,
+    rest::{self, Request, Response},
+    xmpp::{BridgePresence, Connection, Presence, Target},
+};
+use crate::state::Shared;
+
+/// The port of its private REST interface.
+pub(crate) const REST: u16 = 8080;
+const CONFIG: &str = "custom-jvb.conf";
+const CLIENTS: &str = "videobridge.apis.xmpp-client.configs";
+
+/// A running bridge.
+pub(crate) struct Bridge {
+    shared: Arc<Shared>,
+    cluster: usize,
+    log: Log,
+    stop: CancellationToken,
+    rest: bool,
+    version: String,
+    relay: Option<(Option<String>, String)>,
+    state: Mutex<State>,
+    presence: Arc<watch::Sender<Presence>>,
+}
+
+#[derive(Default)]
+struct State {
+    clients: BTreeMap<String, Connection>,
+    drain: bool,
+    load: Load,
+}
+
+impl Bridge {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When its configuration cannot be read, as the real one ends then.
+    pub(crate) fn start(start: &Start) -> Result<Self, String> {
+        let relays = start.env("ENABLE_OCTO").is_some_and(is_true);
+        let nick = start.env("JVB_MUC_NICKNAME").unwrap_or(&start.key.name).to_owned();
+        let relay = relays.then(|| {
+            let region = start.env("JVB_OCTO_REGION").map(str::to_owned);
+            (region, start.env("JVB_OCTO_RELAY_ID").unwrap_or(&nick).to_owned())
+        });
+        let bridge = Self {
+            shared: Arc::clone(&start.shared),
+            cluster: start.key.cluster,
+            log: start.log.clone(),
+            stop: start.stop.clone(),
+            rest: start.env("COLIBRI_REST_ENABLED").is_some_and(is_true),
+            version: start.image.version(),
+            relay,
+            state: Mutex::default(),
+            presence: Arc::new(watch::Sender::new(Presence::Plain)),
+        };
+        bridge.presence.send_replace(bridge.describe(&State::default()));
+        let mut targets = configured(start)?;
+        if !start.env("JVB_DISABLE_XMPP").is_some_and(is_true) {
+            targets.extend(by_environment(start, &nick)?);
+        }
+        if targets.is_empty() {
+            bridge.log.say("no XMPP server is configured".to_owned());
+        }
+        for (id, target) in targets {
+            let connection = bridge.connect(target);
+            bridge.state().clients.insert(id, connection);
+        }
+        Ok(bridge)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connect(&self, target: Target) -> Connection {
+        Connection::open(&self.shared, target, self.presence.subscribe(), self.log.clone(), &self.stop)
+    }
+
+    fn describe(&self, state: &State) -> Presence {
+        Presence::Bridge(BridgePresence {
+            version: self.version.clone(),
+            region: self.relay.as_ref().and_then(|(region, _)| region.clone()),
+            relay_id: self.relay.as_ref().map(|(_, id)| id.clone()),
+            drain: state.drain,
+            graceful_shutdown: false,
+            endpoints: state.load.participants,
+        })
+    }
+
+    /// What changed reaches the others with the next presence.
+    fn publish(&self) {
+        let presence = self.describe(&self.state());
+        let sender = Arc::clone(&self.presence);
+        let after: Duration = self.shared.timing.presence;
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            sender.send_replace(presence);
+        });
+    }
+
+    pub(crate) fn set_load(&self, load: Load) {
+        self.state().load = load;
+        self.publish();
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        self.state().load
+    }
+
+    pub(crate) fn drain(&self, on: bool) {
+        self.state().drain = on;
+        self.publish();
+    }
+
+    fn stats(&self) -> Json {
+        let state = self.state();
+        let links: Vec<_> = state.clients.values().map(|client| (client.target.rooms.len(), client.link())).collect();
+        let mut stats = json!({
+            "muc_clients_configured": links.len(),
+            "muc_clients_connected": links.iter().filter(|(_, link)| link.connected).count(),
+            "mucs_configured": links.iter().map(|(rooms, _)| rooms).sum::<usize>(),
+            "mucs_joined": links.iter().map(|(_, link)| link.joined).sum::<usize>(),
+            "conferences": state.load.conferences,
+            "local_endpoints": state.load.participants,
+            "endpoints": state.load.participants,
+            "participants": state.load.participants,
+            "octo_endpoints": 0,
+            "visitors": 0,
+            "largest_conference": if state.load.conferences == 0 { 0 } else { state.load.participants.div_ceil(state.load.conferences) },
+            "stress_level": state.load.participants as f64 / 100.0,
+            "bit_rate_download": 0,
+            "bit_rate_upload": 0,
+            "drain": state.drain,
+            "healthy": true,
+            "graceful_shutdown": false,
+            "shutting_down": false,
+            "version": self.version,
+            "current_timestamp": jiff::Timestamp::now().to_string(),
+        });
+        if let (Some((region, id)), Some(stats)) = (&self.relay, stats.as_object_mut()) {
+            stats.insert("relay_id".into(), id.as_str().into());
+            if let Some(region) = region {
+                stats.insert("region".into(), region.as_str().into());
+            }
+        }
+        stats
+    }
+
+    pub(crate) fn rest(&self, request: &Request) -> Response {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/about/health") => rest::empty(),
+            (&Method::GET, "/about/version") => {
+                rest::json(&json!({ "name": "JVB", "version": self.version, "os": "Linux" }))
+            }
+            (&Method::GET, "/colibri/drain") => rest::json(&json!({ "drain": self.state().drain })),
+            (&Method::POST, "/colibri/drain/enable") => {
+                self.drain(true);
+                rest::empty()
+            }
+            (&Method::POST, "/colibri/drain/disable") => {
+                self.drain(false);
+                rest::empty()
+            }
+            (&Method::GET, "/colibri/stats") if self.rest => rest::json(&self.stats()),
+            (&Method::GET, "/colibri/muc-client/list") if self.rest => {
+                rest::json(&self.state().clients.keys().cloned().collect::<Vec<_>>().into())
+            }
+            (&Method::POST, "/colibri/muc-client/add") if self.rest => self.with_json(request, |body| self.add(body)),
+            (&Method::POST, "/colibri/muc-client/remove") if self.rest => self.with_json(request, |body| {
+                let id = string(body, "id").ok_or("no id")?;
+                let gone = self.state().clients.remove(&id);
+                gone.map(drop).ok_or("unknown id")
+            }),
+            _ => rest::text(StatusCode::NOT_FOUND, ""),
+        }
+    }
+
+    fn with_json(
+        &self,
+        request: &Request,
+        act: impl FnOnce(&Map<String, Json>) -> Result<(), &'static str>,
+    ) -> Response {
+        let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if kind.split(';').next().map(str::trim) != Some("application/json") {
+            return rest::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "");
+        }
+        let done = match serde_json::from_slice(request.body()) {
+            Ok(Json::Object(body)) => act(&body),
+            _ => Err("not a JSON object"),
+        };
+        match done {
+            Ok(()) => rest::empty(),
+            Err(why) => rest::text(StatusCode::BAD_REQUEST, why),
+        }
+    }
+
+    /// 200 says "accepted", no more. The same id, server, domain and user is left as it is, even if its password was
+    /// wrong and now is right.
+    fn add(&self, body: &Map<String, Json>) -> Result<(), &'static str> {
+        let need = |key: &str| string(body, key).ok_or("a value is missing");
+        let target = Target {
+            cluster: self.cluster,
+            host: need("hostname")?,
+            port: string(body, "port").map_or(Ok(5222), |port| port.parse().map_err(|_| "bad port"))?,
+            account: Account { user: need("username")?, domain: need("domain")?, password: need("password")? },
+            rooms: rooms(&need("muc_jids")?),
+            nickname: need("muc_nickname")?,
+        };
+        let id = need("id")?;
+        let mut state = self.state();
+        if state.clients.get(&id).is_some_and(|client| same_server(&client.target, &target)) {
+            return Ok(());
+        }
+        // The old one leaves before the new one joins.
+        drop(state.clients.remove(&id));
+        let connection = self.connect(target);
+        state.clients.insert(id, connection);
+        Ok(())
+    }
+}
+
+fn same_server(one: &Target, other: &Target) -> bool {
+    one.host == other.host
+        && one.port == other.port
+        && one.account.domain == other.account.domain
+        && one.account.user == other.account.user
+}
+
+/// Keys are read without regard to case; what is not a text is not read at all.
+fn string(body: &Map<String, Json>, wanted: &str) -> Option<String> {
+    let found = body.iter().find(|(key, _)| key.eq_ignore_ascii_case(wanted))?;
+    found.1.as_str().map(str::to_owned)
+}
+
+fn rooms(list: &str) -> Vec<String> {
+    list.split(',').map(|room| room.trim().to_owned()).filter(|room| !room.is_empty()).collect()
+}
+
+/// The servers of custom-jvb.conf. The user's own file in /config comes first, as the start wrapper puts it.
+fn configured(start: &Start) -> Result<Vec<(String, Target)>, String> {
+    let mut files: Vec<_> = start.files.iter().filter(|file| file.path.rsplit('/').next() == Some(CONFIG)).collect();
+    files.sort_by_key(|file| !file.path.starts_with("/config/"));
+    let text: Vec<&str> = files.iter().map(|file| file.text.as_str()).collect();
+    let root = hocon::parse(&text.join("\n"), &start.env).map_err(|why| format!("{CONFIG}: {why}"))?;
+    let mut targets = Vec::new();
+    for (id, value) in hocon::object(&root, CLIENTS).into_iter().flatten() {
+        let Value::Object(server) = value else { continue };
+        let text = |key: &str| {
+            server.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).and_then(|(_, value)| match value {
+                Value::Text(text) => Some(text.clone()),
+                Value::Object(_) => None,
+            })
+        };
+        let need = |key: &str| text(key).ok_or_else(|| format!("{CONFIG}: {CLIENTS}.{id}: {key} is missing"));
+        let port = text("PORT").unwrap_or_else(|| "5222".into());
+        targets.push((
+            id.clone(),
+            Target {
+                cluster: start.key.cluster,
+                host: need("HOSTNAME")?,
+                port: port.parse().map_err(|_| format!("{CONFIG}: {id}: `{port}` is not a port"))?,
+                account: Account { user: need("USERNAME")?, domain: need("DOMAIN")?, password: need("PASSWORD")? },
+                rooms: rooms(&need("MUC_JIDS")?),
+                nickname: need("MUC_NICKNAME")?,
+            },
+        ));
+    }
+    Ok(targets)
+}
+
+/// The servers of XMPP_SERVER, as the image's own template reads them.
+fn by_environment(start: &Start, nick: &str) -> Result<Vec<(String, Target)>, String> {
+    let env = |name: &str, default: &str| start.env(name).unwrap_or(default).to_owned();
+    let password = start.required("JVB_AUTH_PASSWORD")?;
+    let brewery = format!(
+        "{}@{}",
+        env("JVB_BREWERY_MUC", "jvbbrewery"),
+        env("XMPP_INTERNAL_MUC_DOMAIN", "internal-muc.meet.jitsi")
+    );
+    let servers = env("XMPP_SERVER", "xmpp.meet.jitsi");
+    let mut targets = Vec::new();
+    for (index, server) in servers.split(',').map(str::trim).filter(|server| !server.is_empty()).enumerate() {
+        let (host, port) = server.split_once(':').unwrap_or((server, "5222"));
+        targets.push((
+            format!("shard{index}"),
+            Target {
+                cluster: start.key.cluster,
+                host: host.to_owned(),
+                port: port.parse().map_err(|_| format!("XMPP_SERVER: `{port}` is not a port"))?,
+                account: Account {
+                    user: env("JVB_AUTH_USER", "jvb"),
+                    domain: env("XMPP_AUTH_DOMAIN", "auth.meet.jitsi"),
+                    password: password.clone(),
+                },
+                rooms: vec![brewery.clone()],
+                nickname: nick.to_owned(),
+            },
+        ));
+    }
+    Ok(targets)
+}

@@ -1,0 +1,157 @@
+//! The XMPP server: accounts, one internal component for the breweries, and who is in which room.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Start, xmpp::Presence};
+
+/// Who logs in.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) user: String,
+    pub(crate) domain: String,
+    pub(crate) password: String,
+}
+
+// Carries a password.
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.user, self.domain)
+    }
+}
+
+/// A running prosody.
+pub(crate) struct Prosody {
+    accounts: BTreeMap<(String, String), String>,
+    domains: Vec<String>,
+    room_domains: Vec<String>,
+    rooms: Mutex<BTreeMap<String, Room>>,
+    sessions: AtomicU64,
+    stop: CancellationToken,
+}
+
+/// By nickname, the sessions that share it. Equal nicknames merge without an error, as measured with the real one; the
+/// others see what was published last.
+type Room = BTreeMap<String, Vec<(u64, Presence)>>;
+
+impl Prosody {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When a password that it must know is missing.
+    pub(crate) fn start(start: &Start) -> Result<Self, String> {
+        let env = |name: &str, default: &str| start.env(name).unwrap_or(default).to_owned();
+        let auth = env("XMPP_AUTH_DOMAIN", "auth.meet.jitsi");
+        let mut accounts = BTreeMap::new();
+        for (user, password) in [("focus", "JICOFO_AUTH_PASSWORD"), ("jvb", "JVB_AUTH_PASSWORD")] {
+            let password = start.required(password)?;
+            let name = if user == "jvb" { env("JVB_AUTH_USER", user) } else { env("JICOFO_AUTH_USER", user) };
+            accounts.insert((name, auth.clone()), password);
+        }
+        let hidden = start
+            .env("XMPP_HIDDEN_DOMAIN")
+            .or_else(|| start.env("XMPP_RECORDER_DOMAIN"))
+            .unwrap_or("hidden.meet.jitsi")
+            .to_owned();
+        if let Some(password) = start.env("JIBRI_XMPP_PASSWORD") {
+            accounts.insert((env("JIBRI_XMPP_USER", "jibri"), auth.clone()), password.to_owned());
+        }
+        if let Some(password) = start.env("JIBRI_RECORDER_PASSWORD") {
+            accounts.insert((env("JIBRI_RECORDER_USER", "recorder"), hidden.clone()), password.to_owned());
+        }
+        Ok(Self {
+            accounts,
+            domains: vec![auth, hidden, env("XMPP_DOMAIN", "meet.jitsi")],
+            room_domains: vec![
+                env("XMPP_INTERNAL_MUC_DOMAIN", "internal-muc.meet.jitsi"),
+                env("XMPP_MUC_DOMAIN", "muc.meet.jitsi"),
+            ],
+            rooms: Mutex::default(),
+            sessions: AtomicU64::new(1),
+            stop: start.stop.clone(),
+        })
+    }
+
+    /// Ends when the server does.
+    pub(crate) async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Checks a login.
+    ///
+    /// # Errors
+    /// The stream error or SASL failure that a client gets.
+    pub(crate) fn login(&self, account: &Account) -> Result<(), String> {
+        if !self.domains.contains(&account.domain) {
+            return Err(format!("host-unknown: this server does not serve {}", account.domain));
+        }
+        match self.accounts.get(&(account.user.clone(), account.domain.clone())) {
+            Some(password) if *password == account.password => Ok(()),
+            _ => Err(format!("not-authorized: the server refuses the password of {account:?}")),
+        }
+    }
+
+    /// Enters a room.
+    ///
+    /// # Errors
+    /// When no component of this server has that room.
+    pub(crate) fn join(server: &Arc<Self>, room: &str, nick: &str, presence: Presence) -> Result<Occupancy, String> {
+        let known = room.split_once('@').is_some_and(|(_, domain)| server.room_domains.iter().any(|is| is == domain));
+        if !known {
+            return Err(format!("remote-server-not-found: no component of this server has room {room}"));
+        }
+        let session = server.sessions.fetch_add(1, Ordering::Relaxed);
+        let occupancy = Occupancy { server: Arc::clone(server), room: room.to_owned(), nick: nick.to_owned(), session };
+        occupancy.publish(&presence);
+        Ok(occupancy)
+    }
+
+    /// Who is in a room: nickname and what it published last.
+    pub(crate) fn occupants(&self, room: &str) -> BTreeMap<String, Presence> {
+        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let occupants = rooms.get(room).into_iter().flatten();
+        occupants.filter_map(|(nick, held)| Some((nick.clone(), held.last()?.1.clone()))).collect()
+    }
+}
+
+/// A place in a room; left when dropped.
+pub(crate) struct Occupancy {
+    server: Arc<Prosody>,
+    room: String,
+    nick: String,
+    session: u64,
+}
+
+impl Occupancy {
+    /// Tells the room.
+    pub(crate) fn publish(&self, presence: &Presence) {
+        let mut rooms = self.server.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = rooms.entry(self.room.clone()).or_default().entry(self.nick.clone()).or_default();
+        held.retain(|(session, _)| *session != self.session);
+        held.push((self.session, presence.clone()));
+    }
+}
+
+impl Drop for Occupancy {
+    fn drop(&mut self) {
+        let mut rooms = self.server.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(room) = rooms.get_mut(&self.room) {
+            if let Some(held) = room.get_mut(&self.nick) {
+                held.retain(|(session, _)| *session != self.session);
+                if held.is_empty() {
+                    room.remove(&self.nick);
+                }
+            }
+            if room.is_empty() {
+                rooms.remove(&self.room);
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The world: all clusters with what plays in them, and the hooks by which a test changes its course.
+
+use std::{net::Ipv4Addr, sync::Arc};
+
+use jiff::Timestamp;
+use kube::{Api, Client};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use crate::{
+    agent, balancer,
+    daemon::{Command, Instance, Load},
+    error::SandboxError,
+    kubelet::Kubelet,
+    node,
+    signal::Signal,
+    state::{ClusterState, PodKey, Shared},
+    timing::Timing,
+};
+
+/// How one cluster is reached. Any API server will do.
+#[derive(Debug, Clone)]
+pub struct ClusterAccess {
+    /// Its name: the first part of the names of its nodes.
+    pub name: String,
+    /// A configuration with all rights.
+    pub config: kube::Config,
+    /// The address of the first Service of type LoadBalancer; the next ones follow.
+    pub load_balancer_base: Ipv4Addr,
+}
+
+/// What is known of the daemons of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonInfo {
+    /// The pod's UID.
+    pub pod_uid: String,
+    /// When its youngest daemon was started.
+    pub started_at: Timestamp,
+    /// How often daemons were started in this pod.
+    pub starts: u32,
+}
+
+/// Node agents, load balancers and daemons of all clusters. Ends when dropped.
+pub struct World {
+    shared: Arc<Shared>,
+    tasks: JoinSet<()>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("clusters", &self.names()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+    }
+}
+
+impl World {
+    /// Starts to play in these clusters, and returns when their nodes are ready.
+    ///
+    /// # Errors
+    /// When an API server does not take the nodes, or there is no port to listen on.
+    pub async fn start(clusters: Vec<ClusterAccess>) -> Result<Self, SandboxError> {
+        Self::start_with(clusters, Timing::default()).await
+    }
+
+    /// Like [`World::start`], at another pace.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_with(clusters: Vec<ClusterAccess>, timing: Timing) -> Result<Self, SandboxError> {
+        let network = Signal::default();
+        let mut states = Vec::new();
+        let mut kubelets = Vec::new();
+        for (index, access) in clusters.into_iter().enumerate() {
+            let client = Client::try_from(access.config).map_err(|source| SandboxError::Api {
+                cluster: access.name.clone(),
+                what: "make a client".to_owned(),
+                source: Box::new(source),
+            })?;
+            kubelets.push(Kubelet::bind(&access.name).await?);
+            let base = access.load_balancer_base;
+            states.push(ClusterState::new(index, access.name, client, base, external_ips(base), &network));
+        }
+        let shared = Arc::new(Shared::new(states, timing, network));
+        let mut world = Self { shared, tasks: JoinSet::new() };
+        for (index, kubelet) in kubelets.into_iter().enumerate() {
+            world.populate(index, kubelet).await?;
+        }
+        Ok(world)
+    }
+
+    async fn populate(&mut self, index: usize, kubelet: Kubelet) -> Result<(), SandboxError> {
+        let shared = &self.shared;
+        node::create(shared, index, kubelet.port).await?;
+        let Some(cluster) = shared.cluster(index) else { return Ok(()) };
+        let (sender, changes) = mpsc::unbounded_channel();
+        let client = || cluster.client.clone();
+        self.tasks.spawn(node::keep(Arc::clone(shared), index, kubelet.port));
+        self.tasks.spawn(kubelet.serve(Arc::clone(shared), index));
+        self.tasks.spawn(Arc::clone(&cluster.nodes).follow(Api::all(client()), None));
+        self.tasks.spawn(Arc::clone(&cluster.services).follow(Api::all(client()), None));
+        self.tasks.spawn(Arc::clone(&cluster.slices).follow(Api::all(client()), None));
+        self.tasks.spawn(Arc::clone(&cluster.config_maps).follow(Api::all(client()), None));
+        self.tasks.spawn(Arc::clone(&cluster.secrets).follow(Api::all(client()), None));
+        self.tasks.spawn(Arc::clone(&cluster.pods).follow(Api::all(client()), Some(sender)));
+        self.tasks.spawn(agent::run(Arc::clone(shared), index, changes));
+        self.tasks.spawn(balancer::run(Arc::clone(shared), index));
+        Ok(())
+    }
+
+    /// Ends everything that plays, and waits for it. The API servers keep what they have.
+    pub async fn stop(mut self) {
+        self.shared.stop.cancel();
+        self.tasks.shutdown().await;
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.shared.clusters.iter().map(|cluster| cluster.name.as_str()).collect()
+    }
+
+    fn index(&self, cluster: &str) -> Result<usize, SandboxError> {
+        let found = self.shared.clusters.iter().position(|state| state.name == cluster);
+        found.ok_or_else(|| SandboxError::NoSuchCluster { name: cluster.to_owned(), known: self.names().join(", ") })
+    }
+
+    fn instance(&self, cluster: &str, namespace: &str, pod: &str) -> Result<Arc<Instance>, SandboxError> {
+        let index = self.index(cluster)?;
+        let key = PodKey { cluster: index, namespace: namespace.to_owned(), name: pod.to_owned() };
+        let nobody = || SandboxError::NoSuchDaemon { cluster: cluster.to_owned(), pod: format!("{namespace}/{pod}") };
+        let instance = self.shared.instance(&key).ok_or_else(nobody)?;
+        if instance.daemons().is_empty() { Err(nobody()) } else { Ok(instance) }
+    }
+
+    /// Gives a load balancer other addresses; what is no IP is a host name. None at all makes it pending.
+    ///
+    /// # Errors
+    /// When the cluster is unknown, or its API server refuses.
+    pub async fn set_load_balancer_address(
+        &self,
+        cluster: &str,
+        namespace: &str,
+        service: &str,
+        addresses: Vec<String>,
+    ) -> Result<(), SandboxError> {
+        let index = self.index(cluster)?;
+        let Some(state) = self.shared.cluster(index) else { return Ok(()) };
+        balancer::publish(state, namespace, service, &addresses).await.map_err(|source| SandboxError::Api {
+            cluster: cluster.to_owned(),
+            what: format!("publish the addresses of Service {namespace}/{service}"),
+            source: Box::new(source),
+        })
+    }
+
+    /// While held, new load balancers of a cluster stay pending.
+    ///
+    /// # Errors
+    /// When the cluster is unknown.
+    pub fn hold_load_balancers(&self, cluster: &str, hold: bool) -> Result<(), SandboxError> {
+        let index = self.index(cluster)?;
+        self.shared.faults(|faults| {
+            if hold { faults.held_balancers.insert(index) } else { faults.held_balancers.remove(&index) }
+        });
+        self.shared.network.bump();
+        Ok(())
+    }
+
+    /// While set, no container starts from an image with this tag.
+    pub fn fail_image(&self, tag: &str, fail: bool) {
+        self.shared.faults(
+            |faults| {
+                if fail { faults.bad_tags.insert(tag.to_owned()) } else { faults.bad_tags.remove(tag) }
+            },
+        );
+    }
+
+    /// What a host name of the world outside resolves to; nothing means "no such host".
+    pub fn set_host(&self, name: &str, addresses: Vec<String>) {
+        let mut names = self.shared.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        names.insert(name.to_owned(), addresses);
+        drop(names);
+        self.shared.network.bump();
+    }
+
+    /// Puts people into a jicofo, a bridge or a recorder: only what that daemon itself then reports changes.
+    ///
+    /// # Errors
+    /// When no daemon that can have people runs in that pod.
+    pub fn set_load(
+        &self,
+        cluster: &str,
+        namespace: &str,
+        pod: &str,
+        conferences: u64,
+        participants: u64,
+    ) -> Result<(), SandboxError> {
+        if self.instance(cluster, namespace, pod)?.set_load(Load { conferences, participants }) {
+            return Ok(());
+        }
+        Err(SandboxError::NoSuchDaemon { cluster: cluster.to_owned(), pod: format!("{namespace}/{pod}") })
+    }
+
+    /// Lets the daemon of a pod crash. The supervisor in its container starts it again at once: the pod shows nothing,
+    /// but what the daemon was told at run time is gone.
+    ///
+    /// # Errors
+    /// When no daemon runs in that pod.
+    pub fn crash(&self, cluster: &str, namespace: &str, pod: &str) -> Result<(), SandboxError> {
+        // The task that listens lives as long as the pod.
+        let _ = self.instance(cluster, namespace, pod)?.commands.send(Command::Crash);
+        Ok(())
+    }
+
+    /// Who runs in a pod since when: equal before and after means that nothing was restarted.
+    ///
+    /// # Errors
+    /// When no daemon runs in that pod.
+    pub fn daemon(&self, cluster: &str, namespace: &str, pod: &str) -> Result<DaemonInfo, SandboxError> {
+        let instance = self.instance(cluster, namespace, pod)?;
+        let started_at = instance.daemons().iter().map(|daemon| daemon.started).max().unwrap_or_default();
+        Ok(DaemonInfo { pod_uid: instance.uid.clone(), started_at, starts: instance.starts() })
+    }
+
+    /// What the daemons of a pod said, oldest first: also why they cannot connect.
+    ///
+    /// # Errors
+    /// When the cluster is unknown.
+    pub fn log(&self, cluster: &str, namespace: &str, pod: &str) -> Result<Vec<String>, SandboxError> {
+        let key = PodKey { cluster: self.index(cluster)?, namespace: namespace.to_owned(), name: pod.to_owned() };
+        Ok(self.shared.instance(&key).map(|instance| instance.lines()).unwrap_or_default())
+    }
+}
+
+/// The nodes' addresses: at the end of the load balancers' network, so that clusters differ here, too.
+fn external_ips(base: Ipv4Addr) -> Vec<String> {
+    let [a, b, c, _] = base.octets();
+    (1..=node::COUNT).map(|number| Ipv4Addr::new(a, b, c, 200 + number).to_string()).collect()
+}
