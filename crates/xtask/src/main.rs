@@ -1,0 +1,45 @@
+//! What a developer runs: `cargo xtask VERB`. One module per verb.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "these are commands for a terminal")]
+
+mod api_servers;
+mod bench;
+mod demo;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Tasks of the jitsictl workspace")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Build the Kubernetes API servers that the tests run against (once), and print their folder
+    ApiServers,
+    /// Run all tests, everything that they need included
+    Test(test::Arguments),
+    /// Bring up two real clusters, apply the split-cluster example and show its status
+    Demo(demo::Arguments),
+    /// Measure rendering and applying, and print a table
+    Bench(bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().verb {
+        Verb::ApiServers => api_servers::run(),
+        Verb::Test(arguments) => test::run(&arguments),
+        Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
+    };
+    done.unwrap_or_else(|failure| {
+        eprintln!("error: {failure}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,363 @@
+//! Plays the steps of one scenario.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use similar::TextDiff;
+use tempfile::TempDir;
+use testbed::{AuditMark, Credential, Rights, Rule};
+
+use super::{
+    command::{self, Program},
+    matching, objects,
+    script::{Action, Check, Compare, Ending, Object, Requests, Run},
+    stage::{Replacement, Stage},
+};
+
+/// One scenario on the stage: its folder, its contexts, what it remembers.
+pub(super) struct Player<'a> {
+    stage: &'a Stage,
+    user: String,
+    folder: TempDir,
+    contexts: BTreeMap<String, (String, Credential)>,
+    environment: Vec<(String, String)>,
+    memory: BTreeMap<String, String>,
+    marks: BTreeMap<String, AuditMark>,
+}
+
+impl<'a> Player<'a> {
+    /// Every scenario is a user of its own, so that the audit log tells what *it* did.
+    pub(super) async fn enter(stage: &'a Stage, name: &str, number: usize) -> Result<Self, String> {
+        let folder =
+            tempfile::Builder::new().prefix("jitsictl-scenario-").tempdir().map_err(|error| error.to_string())?;
+        let user = format!("scenario-{name}");
+        let mut contexts = BTreeMap::new();
+        for cluster in stage.testbed.clusters() {
+            let credential = cluster.user(&user, &Rights::Everything).await.map_err(|error| error.to_string())?;
+            contexts.insert(cluster.name().to_owned(), (cluster.name().to_owned(), credential));
+        }
+        let port = (30_040 + 40 * number).to_string();
+        let player = Self {
+            stage,
+            user,
+            folder,
+            contexts,
+            environment: Vec::new(),
+            memory: BTreeMap::from([("port".to_owned(), port), ("scenario".to_owned(), name.to_owned())]),
+            marks: BTreeMap::new(),
+        };
+        std::fs::create_dir(player.cwd()).map_err(|error| error.to_string())?;
+        player.write_kubeconfig()?;
+        Ok(player)
+    }
+
+    fn cwd(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    fn cluster(&self, name: &str) -> Result<&'a testbed::Cluster, String> {
+        self.stage.testbed.cluster(name).map_err(|error| error.to_string())
+    }
+
+    fn write_kubeconfig(&self) -> Result<(), String> {
+        let mut entries = Vec::new();
+        for (context, (cluster, credential)) in &self.contexts {
+            entries.push(self.cluster(cluster)?.entry(context, credential.clone()));
+        }
+        testbed::write_kubeconfig(&self.kubeconfig(), &entries).map_err(|error| error.to_string())
+    }
+
+    /// Puts in what is remembered: `{NAME}`.
+    fn fill(&self, text: &str) -> String {
+        self.memory.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    }
+
+    /// An object with what is remembered put into its name, and its namespace once more as text.
+    fn object(&self, object: &Object) -> (Object, String) {
+        let namespace = object.namespace.as_ref().map(|namespace| self.fill(namespace));
+        let filled = Object { namespace: namespace.clone(), name: self.fill(&object.name), ..object.clone() };
+        (filled, namespace.unwrap_or_default())
+    }
+
+    /// The object as JSON; nothing when there is none.
+    async fn find(&self, object: &Object) -> Result<Option<Value>, String> {
+        let cluster = self.cluster(&object.cluster)?;
+        let (object, namespace) = self.object(object);
+        if object.kind != "Daemon" {
+            return objects::get(cluster.client(), &object).await;
+        }
+        // What runs in a pod is no object of Kubernetes', but is asked for in the same way.
+        let world = &self.stage.world;
+        let log = world.log(cluster.name(), &namespace, &object.name).map_err(|error| error.to_string())?;
+        Ok(world
+            .daemon(cluster.name(), &namespace, &object.name)
+            .ok()
+            .map(|daemon| json!({ "pod": daemon.pod_uid, "starts": daemon.starts, "log": log.join("\n") })))
+    }
+
+    /// Takes out what differs from run to run.
+    fn redact(&self, output: &str) -> String {
+        let mut output = output.replace(&*self.cwd().to_string_lossy(), "[CWD]");
+        for cluster in self.stage.testbed.clusters() {
+            let address = cluster.server().trim_start_matches("https://");
+            output = output.replace(address, &format!("[SERVER {}]", cluster.name()));
+        }
+        output
+    }
+
+    pub(super) async fn run(&self, run: &Run, update: bool) -> Result<Option<Replacement>, String> {
+        let words = command::words(&self.fill(&run.command))?;
+        let assignments = words.iter().take_while(|word| command::is_assignment(word)).count();
+        let (assignments, words) = words.split_at(assignments);
+        let Some(("jitsictl", arguments)) = words.split_first().map(|(program, rest)| (program.as_str(), rest)) else {
+            return Err(format!("`{}` does not run jitsictl", run.command));
+        };
+        let assignments = assignments.iter().filter_map(|word| word.split_once('='));
+        let remembered = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let (cwd, kubeconfig) = (self.cwd(), self.kubeconfig());
+        let (path, home) = (self.stage.jitsictl.as_path(), self.folder.path());
+        let program = Program { path, cwd: &cwd, home, kubeconfig: &kubeconfig };
+        let (ended, output) = program.run(arguments, remembered.chain(assignments), run.ending).await?;
+
+        let actual = matching::split(&self.redact(&output));
+        let expected: Vec<String> = run.output.iter().map(|line| self.fill(line)).collect();
+        let ending_fits = match run.ending {
+            Ending::Code(code) => ended == Some(code),
+            Ending::Killed(_) => true,
+        };
+        let output_fits = matching::lines(&expected, &actual);
+        if ending_fits && output_fits {
+            return Ok(None);
+        }
+        if update && (ended.is_some() || ending_fits) {
+            let code = match (run.ending, ended) {
+                (Ending::Killed(after), _) => Some(format!("? killed after {}ms", after.as_millis())),
+                (Ending::Code(_), None | Some(0)) => None,
+                (Ending::Code(_), Some(code)) => Some(format!("? {code}")),
+            };
+            let output =
+                if output_fits { run.output.clone() } else { matching::updated(&run.output, &expected, &actual) };
+            let by = code.into_iter().chain(output.iter().map(|line| matching::escape(line))).collect();
+            return Ok(Some(Replacement { lines: run.lines.clone(), by }));
+        }
+        let ended = ended.map_or("a signal".to_owned(), |code| code.to_string());
+        // Lines that fit a wildcard are no difference to show.
+        let actual = matching::updated(&expected, &expected, &actual);
+        let (expected, actual) = (expected.join("\n") + "\n", actual.join("\n") + "\n");
+        let diff = TextDiff::from_lines(&expected, &actual);
+        Err(format!(
+            "$ {}\nended with {ended}, expected {:?}\n{}",
+            run.command,
+            run.ending,
+            diff.unified_diff().context_radius(20).header("expected", "came")
+        ))
+    }
+
+    pub(super) async fn act(&mut self, action: &Action) -> Result<(), String> {
+        match action {
+            Action::Run(_) => Ok(()),
+            Action::Copy { folder } => self.copy(&self.stage.workspace.join(folder), &self.cwd()),
+            Action::Write { path, text } => self.write(path, &self.fill(text)),
+            Action::Edit { path, from, to } => {
+                let full = self.cwd().join(path);
+                let text = std::fs::read_to_string(&full).map_err(|error| format!("cannot read {path}: {error}"))?;
+                let from = self.fill(from);
+                if !text.contains(&from) {
+                    return Err(format!("{path} has no `{from}`"));
+                }
+                self.write(path, &text.replace(&from, &self.fill(to)))
+            }
+            Action::Env { name, value } => {
+                self.environment.push((name.clone(), self.fill(value)));
+                Ok(())
+            }
+            Action::Remember { name, object, pointer } => {
+                let found = self.find(object).await?;
+                let found = found.ok_or_else(|| format!("there is no {} {}", object.kind, object.name))?;
+                self.memory.insert(name.clone(), objects::at(&found, pointer));
+                Ok(())
+            }
+            Action::Check { within, check } => {
+                let begun = Instant::now();
+                loop {
+                    match self.check(check).await {
+                        Ok(()) => return Ok(()),
+                        Err(why) if begun.elapsed() >= *within => return Err(why),
+                        Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                    }
+                }
+            }
+            Action::AuditMark => {
+                for cluster in self.stage.testbed.clusters().iter().filter(|cluster| cluster.apiserver_runs()) {
+                    let mark = cluster.audit_mark().await.map_err(|error| error.to_string())?;
+                    self.marks.insert(cluster.name().to_owned(), mark);
+                }
+                Ok(())
+            }
+            Action::Audit { cluster, requests, compare, count } => {
+                self.audit(cluster, requests, *compare, *count).await
+            }
+            Action::Apply { cluster, text } => {
+                let manifest: Value =
+                    serde_saphyr::from_str(&self.fill(text)).map_err(|error| format!("no manifest: {error}"))?;
+                objects::apply(self.cluster(cluster)?.client(), &manifest).await
+            }
+            Action::Patch { object, text } => {
+                let patch: Value =
+                    serde_saphyr::from_str(&self.fill(text)).map_err(|error| format!("no patch: {error}"))?;
+                objects::merge(self.cluster(&object.cluster)?.client(), &self.object(object).0, &patch).await
+            }
+            Action::Delete { object } => {
+                objects::delete(self.cluster(&object.cluster)?.client(), &self.object(object).0).await
+            }
+            Action::LoadBalancer { object, addresses } => {
+                let (Object { cluster, name, .. }, namespace) = self.object(object);
+                let addresses = addresses.iter().map(|address| self.fill(address)).collect();
+                let moved = self.stage.world.set_load_balancer_address(&cluster, &namespace, &name, addresses);
+                moved.await.map_err(|error| error.to_string())
+            }
+            Action::People { object, conferences, participants } => {
+                let (Object { cluster, name, .. }, namespace) = self.object(object);
+                let world = &self.stage.world;
+                let moved = world.set_load(&cluster, &namespace, &name, *conferences, *participants);
+                moved.map_err(|error| error.to_string())
+            }
+            Action::Crash { object } => {
+                let (Object { cluster, name, .. }, namespace) = self.object(object);
+                self.stage.world.crash(&cluster, &namespace, &name).map_err(|error| error.to_string())
+            }
+            Action::HoldLoadBalancers { cluster, hold } => {
+                self.stage.world.hold_load_balancers(cluster, *hold).map_err(|error| error.to_string())
+            }
+            Action::Image { tag, fails } => {
+                self.stage.world.fail_image(tag, *fails);
+                Ok(())
+            }
+            Action::Stop { cluster } => {
+                self.cluster(cluster)?.stop_apiserver();
+                Ok(())
+            }
+            Action::Start { cluster } => {
+                self.cluster(cluster)?.start_apiserver().await.map_err(|error| error.to_string())
+            }
+            Action::Point { context, cluster } => {
+                let (_, credential) = self.contexts.get(cluster).ok_or_else(|| format!("no cluster `{cluster}`"))?;
+                self.contexts.insert(context.clone(), (cluster.clone(), credential.clone()));
+                self.write_kubeconfig()
+            }
+            Action::Expire { context } => self.log_in_as(context, Credential::Expired),
+            Action::Restrict { context, namespace, text } => {
+                let rules: Vec<Rule> =
+                    serde_saphyr::from_str(text).map_err(|error| format!("no RBAC rules: {error}"))?;
+                let rights = match namespace {
+                    Some(namespace) => Rights::Namespaced(self.fill(namespace), rules),
+                    None => Rights::Cluster(rules),
+                };
+                let (cluster, _) = self.contexts.get(context).ok_or_else(|| format!("no context `{context}`"))?;
+                let user = self.limited_user();
+                let credential =
+                    self.cluster(cluster)?.user(&user, &rights).await.map_err(|error| error.to_string())?;
+                self.log_in_as(context, credential)
+            }
+        }
+    }
+
+    fn limited_user(&self) -> String {
+        format!("{}-limited", self.user)
+    }
+
+    fn log_in_as(&mut self, context: &str, credential: Credential) -> Result<(), String> {
+        self.contexts.get_mut(context).ok_or_else(|| format!("no context `{context}`"))?.1 = credential;
+        self.write_kubeconfig()
+    }
+
+    fn write(&self, path: &str, text: &str) -> Result<(), String> {
+        let full = self.cwd().join(path);
+        full.parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::write(&full, text))
+            .map_err(|error| format!("cannot write {path}: {error}"))
+    }
+
+    /// A folder's content into another folder; in text files, what is remembered is put in.
+    fn copy(&self, from: &Path, to: &Path) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("cannot copy {}: {error}", from.display());
+        std::fs::create_dir_all(to).map_err(failed)?;
+        for entry in std::fs::read_dir(from).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let target = to.join(entry.file_name());
+            if entry.file_type().map_err(failed)?.is_dir() {
+                self.copy(&entry.path(), &target)?;
+                continue;
+            }
+            std::fs::copy(entry.path(), &target).map_err(failed)?;
+            if let Ok(text) = std::fs::read_to_string(&target) {
+                std::fs::write(&target, self.fill(&text)).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn check(&self, check: &Check) -> Result<(), String> {
+        match check {
+            Check::Absent { object } => match self.find(object).await? {
+                None => Ok(()),
+                Some(_) => Err(format!("{} {} exists in {}", object.kind, object.name, object.cluster)),
+            },
+            Check::Value { object, pointer, compare, value } => {
+                let found = self.find(object).await?;
+                let found =
+                    found.ok_or_else(|| format!("{} has no {} {}", object.cluster, object.kind, object.name))?;
+                let (came, value) = (objects::at(&found, pointer), self.fill(value));
+                let fits = match compare {
+                    Compare::Equal => matching::line(&value, &came),
+                    Compare::Different => !matching::line(&value, &came),
+                    Compare::AtMost | Compare::AtLeast => compares(*compare, number(&came)?, number(&value)?),
+                };
+                if fits { Ok(()) } else { Err(format!("{pointer} of {} {} is {came}", object.kind, object.name)) }
+            }
+        }
+    }
+
+    async fn audit(&self, cluster: &str, requests: &Requests, compare: Compare, count: usize) -> Result<(), String> {
+        let mark = *self.marks.get(cluster).ok_or_else(|| format!("no `> audit mark` while {cluster} was running"))?;
+        let entries = self.cluster(cluster)?.audit_since(mark).await.map_err(|error| error.to_string())?;
+        let ours = [&self.user, &self.limited_user()].map(|user| format!("system:serviceaccount:testbed-users:{user}"));
+        let counted: Vec<String> = entries
+            .iter()
+            .filter(|entry| ours.contains(&entry.user))
+            .filter(|entry| match requests {
+                Requests::Writes => entry.is_write(),
+                Requests::Of { verb, resource } => {
+                    entry.verb == *verb && entry.object.as_ref().is_some_and(|object| object.resource == *resource)
+                }
+            })
+            .map(ToString::to_string)
+            .collect();
+        if compares(compare, counted.len(), count) {
+            return Ok(());
+        }
+        Err(format!("{} requests to {cluster}, expected {compare:?} {count}\n{}", counted.len(), counted.join("\n")))
+    }
+}
+
+fn compares<T: PartialOrd>(compare: Compare, came: T, expected: T) -> bool {
+    match compare {
+        Compare::Equal => came == expected,
+        Compare::Different => came != expected,
+        Compare::AtMost => came <= expected,
+        Compare::AtLeast => came >= expected,
+    }
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number"))
+}
