@@ -1,5 +1,7 @@
 //! Requests about single objects other than apply: read, create, delete, and what we write on pods.
 
+use std::time::Duration;
+
 use fleet::Plane;
 use http::Method;
 use manifest::{Kind, Manifest, ObjectRef, SecretRef};
@@ -83,7 +85,8 @@ impl Cluster {
     }
 
     /// Makes sure that the Secret exists with a value for every key that is made, and returns what is stored. A value
-    /// that is there is never made anew; if somebody else creates it at the same time, theirs counts.
+    /// that is there is never made anew; if somebody else creates it at the same time, theirs counts. Values that were
+    /// `given` are taken where none is stored.
     ///
     /// # Errors
     /// When it can't be read or written.
@@ -91,12 +94,13 @@ impl Cluster {
         &self,
         plane: Plane,
         manifest: &Manifest,
+        given: &SecretMap,
         rng: &mut (impl rand::CryptoRng + Send),
     ) -> Result<StoredSecret, ClusterError> {
         let object = &manifest.object;
         let again = || self.about(object, ErrorKind::Changed);
         if self.secret(&object.name).await?.is_none() {
-            let mut made = SecretMap::default();
+            let mut made = given.clone();
             for reference in manifest.secrets.values().filter(|reference| matches!(reference, SecretRef::Made(_))) {
                 made.keep(reference.clone(), SecretBytes::password(rng));
             }
@@ -110,7 +114,7 @@ impl Cluster {
             return Ok(stored);
         }
         // A key is added to exactly what was read: a 409 means that somebody else did it first.
-        let mut added = SecretMap::default();
+        let mut added = given.clone();
         for reference in part.secrets.values() {
             added.keep(reference.clone(), SecretBytes::password(rng));
         }
@@ -135,28 +139,42 @@ impl Cluster {
     /// # Errors
     /// `Changed` when another object has the name now, or it changed.
     pub async fn delete(&self, object: &ObjectRef, uid: &str, version: Option<&str>) -> Result<Deletion, ClusterError> {
-        self.delete_by(Request::object("delete", Method::DELETE, object), uid, version).await
+        self.delete_by(Request::object("delete", Method::DELETE, object), uid, version, None).await
     }
 
-    /// Deletes exactly this pod, within its own grace period.
+    /// Deletes exactly this pod, within its own grace period unless another one is given.
     ///
     /// # Errors
     /// `Changed` when another pod has the name now.
-    pub async fn delete_pod(&self, name: &str, uid: &str) -> Result<Deletion, ClusterError> {
-        self.delete_by(self.pod("delete", Method::DELETE, name), uid, None).await
+    pub async fn delete_pod(
+        &self,
+        name: &str,
+        uid: &str,
+        grace: Option<Duration>,
+    ) -> Result<Deletion, ClusterError> {
+        self.delete_by(self.pod("delete", Method::DELETE, name), uid, None, grace).await
     }
 
-    async fn delete_by(&self, request: Request, uid: &str, version: Option<&str>) -> Result<Deletion, ClusterError> {
+    async fn delete_by(
+        &self,
+        request: Request,
+        uid: &str,
+        version: Option<&str>,
+        grace: Option<Duration>,
+    ) -> Result<Deletion, ClusterError> {
         let mut preconditions = json!({ "uid": uid });
         if let Some(version) = version {
             preconditions["resourceVersion"] = json!(version);
         }
-        let options = json!({
+        let mut options = json!({
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": preconditions,
         });
+        if let Some(grace) = grace {
+            options["gracePeriodSeconds"] = json!(grace.as_secs());
+        }
         match self.ask(request.send(JSON, &options)).await {
             Ok(_) => Ok(Deletion::Begun),
             Err((Failure::Refused(refusal), _)) if refusal.is_not_found() => Ok(Deletion::AlreadyGone),

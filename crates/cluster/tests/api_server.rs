@@ -375,14 +375,15 @@ async fn passwords_are_made_once(world: &World) {
     };
     let one = of(&["JVB_AUTH_PASSWORD"]);
     let (mut here, mut there) = (rng(), rng());
+    let none = SecretMap::default();
     let (a, b) = futures::join!(
-        cluster.ensure_made(Plane::Control, &one, &mut here),
-        cluster.ensure_made(Plane::Control, &one, &mut there)
+        cluster.ensure_made(Plane::Control, &one, &none, &mut here),
+        cluster.ensure_made(Plane::Control, &one, &none, &mut there)
     );
     let (a, b) = (a.unwrap(), b.unwrap());
     assert_eq!(a.data, b.data, "of two at once, one wins");
     let more =
-        cluster.ensure_made(Plane::Control, &of(&["JVB_AUTH_PASSWORD", "JICOFO_AUTH_PASSWORD"]), &mut rng()).await;
+        cluster.ensure_made(Plane::Control, &of(&["JVB_AUTH_PASSWORD", "JICOFO_AUTH_PASSWORD"]), &SecretMap::default(), &mut rng()).await;
     let more = more.unwrap();
     assert_eq!(more.data["JVB_AUTH_PASSWORD"], a.data["JVB_AUTH_PASSWORD"]);
     assert_eq!(more.data["JICOFO_AUTH_PASSWORD"].expose().len(), 32);
@@ -415,8 +416,8 @@ async fn deletes_and_annotations_hit_only_what_was_meant(world: &World) {
     assert!(cluster.pods(&world.fleet).await.unwrap()[0].drain.is_some());
     cluster.annotate_pod(Plane::Data, &pod.name, &pod.uid, "jitsictl.dev/drain", None).await.unwrap();
     assert!(cluster.pods(&world.fleet).await.unwrap()[0].drain.is_none());
-    assert_eq!(cluster.delete_pod(&pod.name, "another-uid").await.unwrap_err().kind, ErrorKind::Changed);
-    assert_eq!(cluster.delete_pod(&pod.name, &pod.uid).await.unwrap(), Deletion::Begun);
+    assert_eq!(cluster.delete_pod(&pod.name, "another-uid", None).await.unwrap_err().kind, ErrorKind::Changed);
+    assert_eq!(cluster.delete_pod(&pod.name, &pod.uid, None).await.unwrap(), Deletion::Begun);
     let gone = cluster.annotate_pod(Plane::Data, "nobody", &pod.uid, "a", None).await.unwrap_err();
     assert_eq!(gone.kind, ErrorKind::NotFound);
 

@@ -11,6 +11,7 @@ mod check;
 pub mod diagnostic;
 mod env_file;
 mod env_lists;
+pub mod import;
 mod intent;
 mod layers;
 pub mod load;

@@ -1,5 +1,7 @@
 //! Fleet files as people write them: bad ones with what they are told, good ones for every alternative of the grammar.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -61,7 +61,8 @@ impl Context {
         }
     }
 
-    fn report(&self, report: &Report) {
+    /// Tells of a file's problems.
+    pub(crate) fn report(&self, report: &Report) {
         if self.printer.is_json() {
             report.problems.iter().for_each(|problem| self.printer.json_line(problem));
         } else if !report.problems.is_empty() {

@@ -121,3 +121,15 @@ fn an_unreadable_kubeconfig_or_handover_is_bad_usage() {
     assert_eq!(code, 2);
     assert!(report.contains("carries passwords"), "{report}");
 }
+
+#[test]
+fn an_env_file_becomes_a_fleet_that_is_told_apart_from_what_was_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("meet.env"), "PUBLIC_URL=https://meet.example.org\nENABLE_LOBBY=1\n").unwrap();
+    let (code, fleet, told) = run(folder.path(), &["import", "meet.env"]);
+    assert_eq!(code, 0, "{told}");
+    assert!(fleet.contains("https://meet.example.org") && fleet.contains("ENABLE_LOBBY"), "{fleet}");
+    let (code, _, told) = run(folder.path(), &["import", "gone.env"]);
+    assert_eq!(code, 2);
+    assert!(told.contains("cannot read gone.env"), "{told}");
+}

@@ -43,7 +43,11 @@ pub async fn apply(loaded: &Loaded, options: &Options, tell: &(dyn Fn(Event) + S
                 pause = PAUSE.0;
             }
         } else if run.has_converged(&round) {
-            run.remember(&mut round, true).await;
+            if run.policy.removal == Removal::Everything {
+                run.sweep().await;
+            } else {
+                run.remember(&mut round, true).await;
+            }
             return Ok(run.outcome(&round, Verdict::Converged, started));
         } else if run.policy.last_call || !run.has_hope(&round) {
             let verdict = run.verdict(&round);
@@ -113,7 +117,7 @@ impl Run<'_> {
 
     /// The steps of a plan that have not been refused in this run.
     fn possible(&self, plan: &Plan) -> Vec<Step> {
-        let refused = |objects: &[ObjectRef]| objects.iter().all(|object| self.done.refused.contains(object));
+        let refused = |objects: &[ObjectRef]| objects.iter().all(|object| self.done.refused.contains_key(object));
         plan.steps
             .iter()
             .filter(|step| !matches!(step, Step::Apply { objects, .. } if refused(objects)))
@@ -203,7 +207,7 @@ impl Run<'_> {
             .proof
             .endpoints
             .iter()
-            .all(|status| !matches!(status.endpoint, manifest::Endpoint::Pending { .. }));
+            .all(|status| matches!(status.endpoint, manifest::Endpoint::Known(_)));
         let wired = !round.policy.has_plane(Plane::Data)
             || (round.proof.missing.is_empty() && round.proof.slots.iter().all(|slot| slot.why.is_none()));
         let complete = round.policy.planes == self.session.planes;
@@ -214,8 +218,9 @@ impl Run<'_> {
     fn has_hope(&self, round: &Round) -> bool {
         let reachable = |cluster: &ClusterName| round.observed.clusters.get(cluster).is_some_and(|known| known.value().is_some());
         let on_its_way = round.plan.blocked.iter().any(|blocked| may_pass(&blocked.by));
+        let failures = self.done.refused.values().chain(&self.failures);
         let failed_units: BTreeSet<String> =
-            self.failures.iter().filter_map(|failure| failure.unit.as_ref()).map(ToString::to_string).collect();
+            failures.filter_map(|failure| failure.unit.as_ref()).map(ToString::to_string).collect();
         let unhealthy = round
             .proof
             .unhealthy
@@ -276,7 +281,7 @@ impl Run<'_> {
             written: self.done.written,
             deleted: self.done.deleted,
             clusters: self.clusters(round),
-            failures: self.failures.clone(),
+            failures: self.done.refused.values().chain(&self.failures).cloned().collect(),
             blocked: round.plan.blocked.clone(),
             proof: round.proof.clone(),
         }

@@ -191,11 +191,11 @@ impl<'a> Session<'a> {
         problems
     }
 
-    /// Checks clusters against the pins of the record.
+    /// Checks clusters against the pins of the records.
     ///
     /// # Errors
-    /// When one is another cluster than before, or new to a fleet that exists and not trusted yet.
-    pub async fn check_pins(&self, record: &Record) -> Result<(), Fatal> {
+    /// When one is another cluster than before, or new to a plane that exists and not trusted yet.
+    pub(crate) async fn check_pins(&self, record: &Record, planes: &BTreeSet<Plane>) -> Result<(), Fatal> {
         let mut problems = Vec::new();
         for (name, identity) in &self.identities {
             match record.pins.get(name) {
@@ -214,7 +214,10 @@ impl<'a> Session<'a> {
                         ));
                     }
                 }
-                None if record.pins.is_empty() || self.options.trust_new_clusters => {}
+                // The first apply of a plane trusts the clusters of its file.
+                None if !planes.contains(&self.plane_of(name)) || self.options.trust_new_clusters => {}
+                // It was in the file that was accepted, and did not answer then.
+                None if accepted(record, name) => {}
                 None => problems.push(usage(
                     name,
                     format!("cluster {name} is new to this fleet"),
@@ -223,6 +226,11 @@ impl<'a> Session<'a> {
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(Fatal::Usage(problems)) }
+    }
+
+    /// The plane in which a cluster takes part; the control plane's where it takes part in both.
+    fn plane_of(&self, name: &ClusterName) -> Plane {
+        if *name == self.loaded.fleet.control.cluster { Plane::Control } else { Plane::Data }
     }
 
     /// The home of a plane, if it answers.
@@ -239,6 +247,12 @@ impl<'a> Session<'a> {
             Plane::Data => &self.loaded.fleet.data.home,
         }
     }
+}
+
+/// Whether the accepted intent has a cluster of that name.
+fn accepted(record: &Record, name: &ClusterName) -> bool {
+    let intent = record.intent.as_ref().and_then(|intent| serde_json::from_str::<serde_json::Value>(&intent.text).ok());
+    intent.is_some_and(|intent| intent.pointer("/clusters").and_then(|clusters| clusters.get(name.as_str())).is_some())
 }
 
 /// The clusters that a run needs: of the planes' own, and the control cluster for what data clusters get from it.

@@ -46,12 +46,13 @@ pub(crate) fn desire(
 
 /// Whether a path is what API servers and we keep for ourselves.
 pub(crate) fn is_bookkeeping(path: &str) -> bool {
-    const KEPT: [&str; 6] = [
+    const KEPT: [&str; 7] = [
         "/metadata/resourceVersion",
         "/metadata/generation",
         "/metadata/managedFields",
         "/metadata/creationTimestamp",
         "/metadata/annotations/jitsictl.dev/intent",
+        "/spec/template/metadata/annotations/jitsictl.dev/roll",
         "/status",
     ];
     KEPT.iter().any(|kept| path.starts_with(kept))

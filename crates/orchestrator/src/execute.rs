@@ -8,9 +8,12 @@ use fleet::{ClusterName, Fleet, Plane};
 use futures::future::join_all;
 use jitsi_api::jvb::{self, MucClient};
 use manifest::{Desired, Kind, Manifest, Names, ObjectRef, UnitId, labels};
-use plan::{ClusterView, Drain, Generation, Given, Inventory, Known, Observed, Owned, Plan, Step};
+use plan::{ClusterView, Drain, Generation, Given, Inventory, Known, Observed, Owned, Patience, Plan, Step};
 
 use crate::report::{Event, Failure};
+
+/// How long a pod may take to end when disruption is allowed.
+const BRIEF: Duration = Duration::from_secs(10);
 
 /// A bridge's REST interface.
 pub(crate) const JVB_PORT: u16 = 8080;
@@ -28,7 +31,7 @@ pub(crate) struct Execution<'a> {
     pub(crate) secrets: &'a SecretMap,
     pub(crate) servers: &'a (dyn Fn(&ClusterName, &fleet::ShardName, fleet::Slot) -> (String, u16) + Sync),
     /// Objects that were refused in this run for a reason that time does not heal.
-    pub(crate) refused: &'a BTreeSet<ObjectRef>,
+    pub(crate) refused: &'a BTreeMap<ObjectRef, Failure>,
     pub(crate) tell: &'a (dyn Fn(Event) + Sync),
 }
 
@@ -38,8 +41,8 @@ pub(crate) struct Executed {
     pub(crate) written: usize,
     pub(crate) deleted: usize,
     pub(crate) failures: Vec<Failure>,
-    /// Objects that were refused for a reason that time does not heal.
-    pub(crate) refused: BTreeSet<ObjectRef>,
+    /// Objects that were refused for a reason that time does not heal, and how.
+    pub(crate) refused: BTreeMap<ObjectRef, Failure>,
     /// Bridges that were un-drained.
     pub(crate) undrained: BTreeSet<UnitId>,
 }
@@ -124,10 +127,16 @@ impl Site<'_> {
                     let nickname = Names(&self.execution.fleet.name).bridge_nickname(&pod.cluster, pool, *index);
                     self.attach(pod, shard, *slot, *replace, nickname).await;
                 }
-                Step::DeletePod { unit, pod } => match self.cluster.delete_pod(&pod.pod, &pod.uid).await {
-                    Ok(_) => self.done.deleted += 1,
-                    Err(error) => self.fail(&error, Some(unit), None),
-                },
+                Step::DeletePod { unit, pod, patience } => {
+                    let grace = match patience {
+                        Patience::Graceful => None,
+                        Patience::Brief => Some(BRIEF),
+                    };
+                    match self.cluster.delete_pod(&pod.pod, &pod.uid, grace).await {
+                        Ok(_) => self.done.deleted += 1,
+                        Err(error) => self.fail(&error, Some(unit), None),
+                    }
+                }
                 Step::Prune { unit, object, uid, .. } => match self.cluster.delete(object, uid, None).await {
                     Ok(_) => {
                         self.done.deleted += 1;
@@ -155,7 +164,7 @@ impl Site<'_> {
                 if let Some(live) = self.view.objects.get(&manifest.object) {
                     owned.entry(key.clone()).or_insert_with(|| Some(live.uid.clone()));
                 }
-                if objects.contains(&manifest.object) && !self.execution.refused.contains(&manifest.object) {
+                if objects.contains(&manifest.object) && !self.execution.refused.contains_key(&manifest.object) {
                     owned.entry(key).or_insert(None);
                     applies.push((unit.clone(), manifest.clone()));
                 }
@@ -200,10 +209,13 @@ impl Site<'_> {
                         inventory.units.entry(unit.clone()).or_default().insert(key, Some(uid));
                     }
                     Err(error) => {
-                        if !error.is_transient() {
-                            self.done.refused.insert(manifest.object.clone());
+                        if error.is_transient() {
+                            self.fail(&error, Some(unit), Some(&manifest.object));
+                        } else {
+                            let refusal = failure(&error, Some(unit), Some(&manifest.object));
+                            (self.execution.tell)(Event::Failed(refusal.clone()));
+                            self.done.refused.insert(manifest.object.clone(), refusal);
                         }
-                        self.fail(&error, Some(unit), Some(&manifest.object));
                     }
                 }
             }

@@ -61,6 +61,9 @@ pub(crate) async fn daemons(
         let answers = join_all(slots.into_iter().map(|(shard, slot)| {
             let pod = format!("{}-0", Names(&fleet.name).of_slot(&shard, slot, fleet::Component::Jicofo));
             let live = pod_in(observed, &fleet.control.cluster, &pod).cloned();
+            let control = control.filter(|_| {
+                observed.clusters.get(&fleet.control.cluster).is_some_and(|known| known.value().is_some())
+            });
             async move {
                 let known = ask_jicofo(control, &pod, live.as_ref()).await;
                 ((shard, slot), known)
@@ -107,16 +110,17 @@ fn runs(pod: &LivePod) -> bool {
 }
 
 async fn ask_jicofo(control: Option<&Cluster>, pod: &str, live: Option<&LivePod>) -> Known<SlotView> {
+    let asked = Timestamp::now();
     let Some(control) = control else {
         return unknown("the control cluster can't be reached");
     };
     match live.map(|pod| &pod.phase) {
-        None => return unknown(format!("pod {pod} is not there")),
+        // The API server listed all pods: this is no gap in our knowledge.
+        None => return Known::Absent { as_of: asked },
         Some(PodPhase::Waiting(why)) => return unknown(format!("pod {pod} does not run: {why}")),
         Some(PodPhase::Ended) => return unknown(format!("pod {pod} has ended")),
         Some(PodPhase::Ready | PodPhase::Running | PodPhase::Terminating) => {}
     }
-    let asked = Timestamp::now();
     let stream = match control.port_forward(pod, JICOFO_PORT).await {
         Ok(stream) => stream,
         Err(error) => return unknown(error.to_string()),

@@ -122,13 +122,37 @@ impl Evidence<'_> {
         {
             return Some((format!("it reports region {is}, expected {wanted}"), None));
         }
-        // A pod that still runs the old template is the plan's business; a current one must not say otherwise.
+        // What a tag's jvb calls itself is not written in the tag; but bridges of one image are of one version.
+        // One whose pod still runs the old template is the plan's business.
         let unit = self.desired.units.get(&UnitId::Bridge(pool.name.clone(), index))?;
-        let current = self.pod(pool, index).is_some_and(|pod| pod.roll.as_deref() == Some(unit.roll.as_str()));
-        let wanted = pool.bridges.workload.image.release.number()?.to_string();
+        if self.pod(pool, index).is_none_or(|pod| pod.roll.as_deref() != Some(unit.roll.as_str())) {
+            return None;
+        }
         let version = occupant.version.as_deref()?;
-        let other = current && version.starts_with("stable-") && !version.contains(&wanted);
-        other.then(|| (format!("it runs {version}, expected {}", pool.bridges.workload.image.release), None))
+        let usual = self.usual_version(pool)?;
+        (version != usual).then(|| {
+            (format!("it runs version {version}, the other bridges of its image run {usual}"), None)
+        })
+    }
+
+    /// The version that most bridges of the pool's image report, of those whose pods run it.
+    fn usual_version(&self, pool: &Pool) -> Option<&str> {
+        let names = Names(&self.fleet.name);
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for unit in self.desired.units.values() {
+            let UnitId::Bridge(name, index) = &unit.id else { continue };
+            let Some(other) = self.fleet.data.pool(name).filter(|other| other.bridges.workload.image == pool.bridges.workload.image)
+            else {
+                continue;
+            };
+            let current = self.pod(other, *index).is_some_and(|pod| pod.roll.as_deref() == Some(unit.roll.as_str()));
+            let nickname = names.bridge_nickname(&other.cluster, name, *index);
+            let seen = self.observed.slots.values().find_map(|known| known.value()?.bridges.get(&nickname)?.version.as_deref());
+            if let (true, Some(version)) = (current, seen) {
+                *counts.entry(version).or_default() += 1;
+            }
+        }
+        counts.into_iter().max_by_key(|(_, count)| *count).map(|(version, _)| version)
     }
 
     fn judge_by_itself(&self, pool: &Pool, index: Index) -> Option<(String, Option<String>)> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fleet::Plane;
 use fleet::load::Loaded;
 use jiff::Timestamp;
-use manifest::UnitId;
+use manifest::{Kind, Names, UnitId};
 use plan::{Intent, Known, Record, Removal, Step};
 
 use crate::apply::Run;
@@ -40,7 +40,64 @@ impl Run<'_> {
                 }
             }
         }
+        if self.policy.removal == Removal::None {
+            self.pin_elsewhere(round).await;
+        }
         true
+    }
+
+    /// A cluster can't vouch for itself: the record of the other plane, where there is one that we may write, keeps its
+    /// pin too. Where we may not, the pin in its own home has to do.
+    async fn pin_elsewhere(&self, round: &mut Round) {
+        let others: Vec<Plane> =
+            round.records.keys().copied().filter(|plane| !round.policy.planes.contains(plane)).collect();
+        for plane in others {
+            let Some((old, Some(version))) = round.records.get(&plane).cloned() else { continue };
+            let mut new = old.clone();
+            for (name, pin) in &self.session.identities {
+                new.pins.entry(name.clone()).or_insert_with(|| pin.clone());
+            }
+            let Some(home) = self.session.home(plane).filter(|_| new != old) else { continue };
+            match home.write_record(&self.session.loaded.fleet.name, plane, &new, Some(&version)).await {
+                Ok(version) => {
+                    round.records.insert(plane, (new, Some(version)));
+                }
+                Err(error) => tracing::info!(%error, "the other plane's record keeps no pin"),
+            }
+        }
+    }
+
+    /// Deletes our own books, once nothing is left that they are about.
+    pub(crate) async fn sweep(&mut self) {
+        let names = Names(&self.session.loaded.fleet.name);
+        let mut failures = Vec::new();
+        for cluster in self.session.clusters.values() {
+            for plane in &self.session.planes {
+                let chunks = (0..).map(|chunk| names.inventory(*plane, chunk));
+                for name in std::iter::once(names.record(*plane)).chain(chunks) {
+                    let object = cluster.object(Kind::ConfigMap, &name);
+                    let gone = match cluster.get(&object).await {
+                        Ok(Some(live)) => cluster.delete(&object, &live.uid, None).await.map(|_| true),
+                        Ok(None) => Ok(false),
+                        Err(error) => Err(error),
+                    };
+                    match gone {
+                        Ok(true) => {}
+                        // The record of a plane is in its home only; inventories are numbered without gaps.
+                        Ok(false) if name == names.record(*plane) => {}
+                        Ok(false) => break,
+                        Err(error) => {
+                            failures.push(failure(&error, None, Some(&object)));
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        for failure in failures {
+            (self.tell)(Event::Failed(failure.clone()));
+            self.failures.push(failure);
+        }
     }
 
     fn next_record(&self, round: &Round, plane: Plane, old: &Record, loaded: &Loaded, converged: bool) -> Record {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use cluster::{Look, health};
 use fleet::{ClusterName, Plane};
 use jiff::Timestamp;
-use manifest::{Allocations, Kind, ObjectRef};
-use plan::{Blocked, BlockedBy, Inputs, Known, Live, NamespaceState, Observed, Plan, Policy, Record, Witness};
+use manifest::{Allocations, Desired, Kind, ObjectRef};
+use plan::{Blocked, BlockedBy, Inputs, Known, Live, NamespaceState, Observed, Plan, Policy, Record, Removal, Witness};
 
 use crate::desire::{Desire, desire};
 use crate::proof::{self, Evidence};
@@ -39,7 +39,8 @@ impl Round {
         policy.witness = if handover.is_some() { Witness::Bridge } else { Witness::Jicofo };
         let (records, lost_homes) = records(session, &looks, &mut policy);
         let mut record = together(&records);
-        session.check_pins(&record).await?;
+        let existing = records.iter().filter(|(_, (record, _))| !record.pins.is_empty()).map(|(plane, _)| *plane).collect();
+        session.check_pins(&record, &existing).await?;
         record.allocations = match handover {
             Some(handover) => handover.allocations.clone(),
             None => record.allocations.extended(fleet),
@@ -55,6 +56,12 @@ impl Round {
         };
         desire.held.extend(secrets::stamp(fleet, &mut desire.desired, &secrets));
         desire.held.extend(secrets::fingerprint(&mut desire.desired, &secrets, &session.run_key));
+        if policy.removal != Removal::None {
+            // Everything goes: there is nothing that should be, and nothing to wait for.
+            desire.desired = Desired::default();
+            desire.pending.clear();
+            desire.held.clear();
+        }
         look::daemons(
             fleet,
             &session.clusters,

@@ -96,12 +96,23 @@ pub(crate) async fn make(
     let manifest = desired.manifests().map(|(_, manifest)| manifest).find(|manifest| is(manifest, &name));
     let Some(manifest) = manifest else { return Ok(()) };
     let stored = control
-        .ensure_made(fleet::Plane::Control, manifest, &mut rand::make_rng::<rand::rngs::StdRng>())
+        .ensure_made(fleet::Plane::Control, manifest, &given(fleet, secrets), &mut rand::make_rng::<rand::rngs::StdRng>())
         .await
         .map_err(|error| failure(&error, None, Some(&manifest.object)))?;
     keep(&mut secrets.values, &name, &stored, SecretRef::Made);
     secrets.to_make = false;
     Ok(())
+}
+
+/// Passwords that the user brings along, or that were restored.
+fn given(fleet: &Fleet, secrets: &Secrets) -> SecretMap {
+    let mut given = secrets.values.clone();
+    for name in fleet.secrets.keys() {
+        if let Some(value) = secrets.values.get(&SecretRef::User(name.clone())) {
+            given.keep(SecretRef::Made(name.clone()), value.clone());
+        }
+    }
+    given
 }
 
 fn is(manifest: &Manifest, name: &str) -> bool {

@@ -76,7 +76,7 @@ impl World {
                 }
                 join(&mut self.observed, fleet, pool, *index, now);
             }
-            Step::DeletePod { unit, pod } => {
+            Step::DeletePod { unit, pod, .. } => {
                 let Some(view) = view(&mut self.observed, &pod.cluster) else { return };
                 view.pods.remove(&pod.pod);
                 if let Some(wanted) = desired.units.get(unit) {

@@ -27,4 +27,4 @@ pub use observed::{
 pub use planner::{Inputs, plan};
 pub use policy::{Policy, Removal, Witness};
 pub use record::{Drain, DrainReason, Generation, Intent, Pin, Record, Tombstone};
-pub use step::{Given, Step};
+pub use step::{Given, Patience, Step};

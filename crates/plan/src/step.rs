@@ -63,6 +63,8 @@ pub enum Step {
         unit: UnitId,
         /// The pod.
         pod: Given,
+        /// Whether it may wait until nobody is on it, or is stopped at once.
+        patience: Patience,
     },
     /// Delete an object that we own and nobody needs any more.
     Prune {
@@ -75,6 +77,16 @@ pub enum Step {
         /// Its version when the decision was made.
         version: String,
     },
+}
+
+/// How long a pod that is deleted may take to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Patience {
+    /// Its own grace period: its preStop hook waits for the last participant.
+    Graceful,
+    /// Seconds: people were told (`--allow-disruption`).
+    Brief,
 }
 
 /// The very pod that evidence was about: a step on another one of that name is refused.

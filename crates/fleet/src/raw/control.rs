@@ -10,10 +10,10 @@ use super::{Map, Recipe, Storage, Text, Workload};
 #[serde(default)]
 pub(crate) struct Control {
     /// Where they run.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) cluster: Option<String>,
     /// Name → what differs in that shard.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) shards: Option<Map<Shard>>,
     /// How other clusters reach each shard's prosody.
     pub(crate) xmpp: Xmpp,
@@ -73,7 +73,7 @@ pub(crate) struct Prosody {
 #[serde(default)]
 pub(crate) struct Users {
     /// The name of a Secret in the control cluster: user → password.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) secret: Option<String>,
 }
 
@@ -136,7 +136,7 @@ pub(crate) enum XmppExpose {
 #[serde(default)]
 pub(crate) struct XmppNodePort {
     /// The first port; two per shard.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) base: Option<u16>,
     /// Addresses to use instead of the nodes' own.
     pub(crate) addresses: Vec<String>,
@@ -147,7 +147,7 @@ pub(crate) struct XmppNodePort {
 #[serde(default)]
 pub(crate) struct Target {
     /// `host:port` of slot a.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) a: Option<String>,
     /// `host:port` of slot b; without it the shard rolls in place.
     pub(crate) b: Option<String>,
@@ -158,7 +158,7 @@ pub(crate) struct Target {
 #[serde(default)]
 pub(crate) struct Gateway {
     /// Its name.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) name: Option<String>,
     /// Its namespace. Default: the fleet's own.
     pub(crate) namespace: Option<String>,

@@ -12,7 +12,7 @@ pub(crate) struct Data {
     /// Where the data plane's record and lease live. Default: the cluster of the first pool.
     pub(crate) home: Option<String>,
     /// Name → the bridges and recorders of one data cluster.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) pools: Option<Map<Pool>>,
 }
 
@@ -21,7 +21,7 @@ pub(crate) struct Data {
 #[serde(default)]
 pub(crate) struct Pool {
     /// Where it runs.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) cluster: Option<String>,
     /// The shards that it serves. Default: `all`.
     pub(crate) shards: Option<Shards>,
@@ -166,19 +166,19 @@ pub(crate) struct Scale {
 #[serde(default)]
 pub(crate) struct ScaleSchedule {
     /// Such as `mon-fri`.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) days: Option<String>,
     /// `HH:MM`.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) start: Option<String>,
     /// `HH:MM`.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) end: Option<String>,
     /// IANA time zone.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) zone: Option<String>,
     /// At least so many bridges meanwhile.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) min: Option<u16>,
 }
 
@@ -187,7 +187,7 @@ pub(crate) struct ScaleSchedule {
 #[serde(default)]
 pub(crate) struct Websocket {
     /// The public host under which the pool's cluster answers `/colibri-ws/…`.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) host: Option<String>,
 }
 

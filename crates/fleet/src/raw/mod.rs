@@ -30,13 +30,13 @@ pub(crate) type Map<T> = BTreeMap<String, T>;
 #[schemars(rename = "Fleet")]
 pub(crate) struct Fleet {
     /// The fleet's name, a DNS label; every object's name starts with it.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) fleet: Option<String>,
     /// The address that people open, such as `https://meet.example.org`.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) url: Option<String>,
     /// Tag of every Jitsi image, unless a shard, pool or component says otherwise.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) release: Option<String>,
     /// Where the images come from. Default: `ghcr.io/jitsi` for rootless, `docker.io/jitsi` for legacy tags.
     pub(crate) registry: Option<String>,
@@ -49,7 +49,7 @@ pub(crate) struct Fleet {
     /// The DNS suffix of the clusters' Services.
     pub(crate) cluster_domain: Option<String>,
     /// A name of yours → where it is.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) clusters: Option<Map<Cluster>>,
     /// The names of docker-compose's `.env`, unchanged; each image gets exactly those it reads.
     pub(crate) env: Map<Text>,
@@ -60,10 +60,10 @@ pub(crate) struct Fleet {
     /// The XMPP domains. Default: the images' own.
     pub(crate) domains: Domains,
     /// prosody, jicofo, web and haproxy.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) control: Option<Control>,
     /// jvb and jibri.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) data: Option<Data>,
     /// How live units are replaced.
     pub(crate) rollout: Rollout,
@@ -101,7 +101,7 @@ pub(crate) enum PullPolicy {
 #[serde(default)]
 pub(crate) struct Cluster {
     /// The kubeconfig's context; `in-cluster` is the pod's own.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) context: Option<String>,
     /// The namespace that holds everything of the fleet there. Default: the fleet's name.
     pub(crate) namespace: Option<String>,

@@ -66,16 +66,16 @@ pub(crate) enum OnFailure {
 #[serde(default)]
 pub(crate) struct Window {
     /// Such as `mon-fri`.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) days: Option<String>,
     /// `HH:MM`.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) start: Option<String>,
     /// `HH:MM`; before `start` means the next day.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) end: Option<String>,
     /// IANA time zone.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) zone: Option<String>,
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct Daemon {
 #[serde(default)]
 pub(crate) struct Webhook {
     /// Where to.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) url: Option<String>,
     /// The key that signs them.
     pub(crate) secret: Option<Secret>,

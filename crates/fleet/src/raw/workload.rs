@@ -61,7 +61,7 @@ pub(crate) struct Resources {
 #[serde(default)]
 pub(crate) struct File {
     /// Absolute path in the container.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) path: Option<String>,
     /// The content.
     pub(crate) text: Option<String>,
@@ -84,7 +84,7 @@ pub(crate) struct File {
 #[serde(default)]
 pub(crate) struct Storage {
     /// Its size, such as `1Gi`.
-    #[schemars(required)]
+    #[schemars(extend("x-needed" = true))]
     pub(crate) size: Option<Text>,
     /// `storageClassName`. Default: the cluster's own.
     pub(crate) class: Option<String>,

@@ -70,7 +70,7 @@ impl Environment {
         for variable in parsed.variables {
             let label = Some(source.bare_label(variable.span));
             let Ok(name) = variable.name.parse::<EnvName>() else { continue };
-            if let Some(instead) = computed(name.as_str()) {
+            if let Some(instead) = decided(name.as_str()) {
                 ignored(ctx, name.as_str(), instead, label);
                 continue;
             }
@@ -95,7 +95,8 @@ impl Environment {
         for (name, Text(value)) in env {
             let path = format!("{path}.{name}");
             let Some(name) = env_name(ctx, &path, name) else { continue };
-            if let Some(instead) = computed(name.as_str()) {
+            let instead = if component { computed(name.as_str()) } else { decided(name.as_str()) };
+            if let Some(instead) = instead {
                 if component {
                     let problem =
                         Problem::error(format!("env {name} is computed by jitsictl and can't be set at a component"));
@@ -147,7 +148,10 @@ impl Environment {
         for (path, env) in scopes {
             all.extend(self.layer(ctx, path, env, false));
         }
-        all.retain(|name, _| reads(component, image, name.as_str()) && !is_made(name.as_str()));
+        all.retain(|name, _| {
+            let name = name.as_str();
+            reads(component, image, name) && !is_made(name) && computed(name).is_none()
+        });
         for (path, env) in own {
             for (name, entry) in self.layer(ctx, path, env, true) {
                 if is_made(name.as_str()) {
@@ -169,8 +173,11 @@ impl Environment {
     /// Warns of fleet-wide names that none of these images reads.
     pub(crate) fn warn_unread(&self, ctx: &Context<'_>, images: &[(Component, Image)]) {
         for (name, entry) in &self.global {
-            if is_made(name.as_str()) || images.iter().any(|(component, image)| reads(*component, image, name.as_str()))
-            {
+            let read = images.iter().any(|(component, image)| reads(*component, image, name.as_str()));
+            if let Some(instead) = computed(name.as_str()).filter(|_| read) {
+                ignored(ctx, name.as_str(), instead, entry.label.clone());
+            }
+            if is_made(name.as_str()) || read {
                 continue;
             }
             ctx.push(unread_by_all(name.as_str(), images, entry.label.clone()));
@@ -196,6 +203,11 @@ impl Environment {
     pub(crate) fn into_secrets(self) -> BTreeMap<EnvName, SecretSource> {
         self.secrets.into_inner()
     }
+}
+
+/// What decides that variable in every release; a name that only older images know is looked at once they are known.
+fn decided(name: &str) -> Option<&'static str> {
+    if replaced(Era::Rootless, name).is_some() { None } else { computed(name) }
 }
 
 fn ignored(ctx: &Context<'_>, name: &str, instead: &str, label: Option<Label>) {

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::raw;
 
-pub(crate) use shape::{Shaper, missing, nearest, resolve_key, takes_collections};
+pub(crate) use shape::{Shaper, free, missing, nearest, resolve_key, takes_collections};
 
 /// The JSON schema of the fleet file.
 #[must_use]
@@ -36,6 +36,10 @@ fn close(schema: &mut Json) {
             {
                 map.insert("additionalProperties".into(), Json::Bool(false));
             }
+            let needed = needed(map);
+            if !needed.is_empty() {
+                map.insert("required".into(), needed.into());
+            }
             // Defaults of the types only say "nothing": the real ones are the lowest layer.
             if map.contains_key("type") || map.contains_key("$ref") || map.contains_key("anyOf") {
                 map.remove("default");
@@ -44,6 +48,26 @@ fn close(schema: &mut Json) {
         Json::Array(items) => items.iter_mut().for_each(close),
         _ => {}
     }
+}
+
+/// The keys that the grammar's types mark as needed; the mark itself goes. The types say nothing of it themselves,
+/// since each layer alone may lack any key.
+fn needed(object: &mut serde_json::Map<String, Json>) -> Vec<String> {
+    let mut needed: Vec<String> = object
+        .get("required")
+        .and_then(Json::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Json::as_str)
+        .map(str::to_owned)
+        .collect();
+    let properties = object.get_mut("properties").and_then(Json::as_object_mut).into_iter().flatten();
+    for (key, schema) in properties {
+        if schema.as_object_mut().is_some_and(|schema| schema.remove("x-needed").is_some()) && !needed.contains(key) {
+            needed.push(key.clone());
+        }
+    }
+    needed
 }
 
 #[cfg(test)]

@@ -51,10 +51,17 @@ impl<'a> Shaper<'a> {
             Kind::Sequence(items) => match choices.iter().find(|choice| has_type(choice, "array")) {
                 Some(choice) => {
                     let schema = &choice["items"];
-                    let shaped = items.iter().enumerate();
-                    Some(Json::Array(
-                        shaped.filter_map(|(i, item)| self.value(item, schema, &join(path, &i.to_string()))).collect(),
-                    ))
+                    let shaped: Vec<Option<Json>> = items
+                        .iter()
+                        .enumerate()
+                        .map(|(i, item)| self.value(item, schema, &join(path, &i.to_string())))
+                        .collect();
+                    // Without one of its items a list would mean something else, and places would shift.
+                    let whole: Option<Vec<Json>> = shaped.into_iter().collect();
+                    if whole.is_none() {
+                        self.dropped.push(path.to_owned());
+                    }
+                    whole.map(Json::Array)
                 }
                 None => self.mismatch(node, &choices, path),
             },
@@ -300,7 +307,7 @@ pub(crate) fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// Values without a schema, typed as YAML's core schema does.
-fn free(node: &Node) -> Json {
+pub(crate) fn free(node: &Node) -> Json {
     match &node.kind {
         Kind::Mapping(entries) => {
             Json::Object(entries.iter().map(|(key, value)| (key.text.clone(), free(value))).collect())

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use serde::Serialize;
+
 use crate::{
     Error, Exit, Notice,
     cli::{Import, ImportFormat},
@@ -21,8 +23,38 @@ pub(super) fn run(context: &Context, arguments: &Import) -> Result<Exit, Error> 
             return Err(Error::usage(message, "say what it is: --from values or --from dotenv"));
         }
     };
-    let _ = (text, format, count(0, ""), Notice::plain(""), context);
-    Err(Error::failed("not yet", "wait"))
+    let name = path.display().to_string();
+    let imported = match format {
+        ImportFormat::Values => fleet::import::values_yaml(&name, &text),
+        ImportFormat::Dotenv => fleet::import::dotenv(&name, &text),
+    };
+    let imported = match imported {
+        Ok(imported) => imported,
+        Err(report) => {
+            context.report(&report);
+            return Err(Error::Fleet);
+        }
+    };
+    if context.printer.is_json() {
+        let dropped: Vec<Dropped<'_>> = imported.dropped.iter().map(|(key, why)| Dropped { key, why }).collect();
+        context.printer.json(&serde_json::json!({ "fleet": imported.fleet_yaml, "dropped": dropped }))?;
+        return Ok(Exit::Converged);
+    }
+    context.printer.bytes(imported.fleet_yaml.as_bytes())?;
+    for (key, why) in &imported.dropped {
+        context.printer.warning(&Notice::plain(format!("dropped {key}: {why}")));
+    }
+    if !imported.dropped.is_empty() {
+        context.printer.line(&format!("{} dropped", count(imported.dropped.len(), "value")));
+    }
+    Ok(Exit::Converged)
+}
+
+/// What was not taken over.
+#[derive(Serialize)]
+struct Dropped<'a> {
+    key: &'a str,
+    why: &'a str,
 }
 
 fn by_name(path: &Path) -> Option<ImportFormat> {

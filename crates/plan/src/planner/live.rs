@@ -4,7 +4,7 @@ use fleet::{ClusterName, ShardName, Slot};
 use manifest::{Names, ObjectRef, UnitId};
 
 use super::Draft;
-use crate::{BlockedBy, ClusterView, Given, Known, Live, PodPhase, Step};
+use crate::{BlockedBy, ClusterView, Given, Known, Live, Patience, PodPhase, Step};
 
 /// What evidence says about people on a unit.
 pub(super) enum Presence {
@@ -96,6 +96,7 @@ impl<'a> Draft<'a> {
                 self.steps.push(Step::DeletePod {
                     unit: unit.clone(),
                     pod: Given { cluster: cluster.clone(), pod: name.clone(), uid: pod.uid.clone() },
+                    patience: if self.inputs.policy.allow_disruption { Patience::Brief } else { Patience::Graceful },
                 });
             }
         }

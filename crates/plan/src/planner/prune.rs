@@ -9,7 +9,7 @@ use super::Draft;
 use super::bridge::Candidate;
 use super::live::Presence;
 use crate::{
-    BlastRadius, BlockedBy, Change, ClusterView, Difference, NamespaceState, Owned, Removal, Step, Tombstone,
+    BlastRadius, BlockedBy, Change, ClusterView, Difference, Known, NamespaceState, Owned, Removal, Step, Tombstone,
 };
 
 impl<'a> Draft<'a> {
@@ -158,6 +158,10 @@ impl<'a> Draft<'a> {
                 let pod = format!("{}-0", Names(&self.inputs.fleet.name).recorder(pool, *index));
                 self.waiting.push(Candidate::remove(unit.clone(), cluster, view, pod, prunes));
             }
+            UnitId::Slot(..) if self.bridges_are_left() => {
+                let why = "bridges and recorders go first".to_owned();
+                self.block(unit, cluster, BlockedBy::Settling { why });
+            }
             UnitId::Slot(shard, slot) => {
                 let pods: Vec<String> = slot_pods(view, shard, *slot);
                 match self.presence_in_slot(shard, *slot, view, &pods) {
@@ -170,7 +174,8 @@ impl<'a> Draft<'a> {
             UnitId::Web(shard, slot) | UnitId::Wiring(_, shard, slot) => {
                 self.after_slots(unit, cluster, prunes, |other, which| other == shard && which == *slot);
             }
-            UnitId::Pool(_) | UnitId::Haproxy | UnitId::Base(..) => {
+            UnitId::Haproxy => self.steps.extend(prunes),
+            UnitId::Pool(_) | UnitId::Base(..) => {
                 let pods: BTreeSet<String> = prunes.iter().flat_map(|step| referenced(view, step)).collect();
                 if pods.is_empty() {
                     self.steps.extend(prunes);
@@ -179,6 +184,19 @@ impl<'a> Draft<'a> {
                 }
             }
         }
+    }
+
+    /// Whether the whole fleet goes and bridges or recorders of it are still there: jicofo is needed to see them empty.
+    fn bridges_are_left(&self) -> bool {
+        let inputs = self.inputs;
+        inputs.policy.removal != Removal::None
+            && inputs.policy.has_plane(Plane::Data)
+            && inputs.observed.clusters.values().filter_map(Known::value).any(|view| {
+                let owned = view.inventories.get(&Plane::Data);
+                owned.is_some_and(|inventory| {
+                    inventory.units.keys().any(|unit| matches!(unit, UnitId::Bridge(..) | UnitId::Recorder(..)))
+                })
+            })
     }
 
     /// What belongs to a slot goes after its prosody and jicofo have gone.
