@@ -26,7 +26,13 @@ pub async fn apply(loaded: &Loaded, options: &Options, tell: &(dyn Fn(Event) + S
     let started = Instant::now();
     let deadline = started + options.timeout;
     let session = Session::open(loaded, options, tell).await?;
-    let mut run = Run { session: &session, tell, policy: options.policy.clone(), done: Executed::default(), failures: Vec::new() };
+    let mut run = Run {
+        session: &session,
+        tell,
+        policy: options.policy.clone(),
+        done: Executed::default(),
+        failures: Vec::new(),
+    };
     let mut pause = PAUSE.0;
     loop {
         let mut round = Round::look(&session, &run.policy).await?;
@@ -34,7 +40,8 @@ pub async fn apply(loaded: &Loaded, options: &Options, tell: &(dyn Fn(Event) + S
         run.report(&round);
         let steps = run.possible(&round.plan);
         let out_of_time = Instant::now() >= deadline;
-        if !steps.is_empty() && !(out_of_time && run.policy.last_call) {
+        let may_act = !(out_of_time && run.policy.last_call);
+        if may_act && !steps.is_empty() {
             let before = (run.done.written, run.done.deleted);
             run.act(&mut round, steps).await;
             if before == (run.done.written, run.done.deleted) {
@@ -111,7 +118,10 @@ impl Run<'_> {
                 fleet.control.cluster,
                 names.join(", ")
             ),
-            format!("pass --restore-passwords-from {} to put its copy back", names.first().copied().unwrap_or_default()),
+            format!(
+                "pass --restore-passwords-from {} to put its copy back",
+                names.first().copied().unwrap_or_default()
+            ),
         )
     }
 
@@ -203,11 +213,8 @@ impl Run<'_> {
         if self.policy.removal != Removal::None {
             return round.plan.is_empty();
         }
-        let endpoints_known = round
-            .proof
-            .endpoints
-            .iter()
-            .all(|status| matches!(status.endpoint, manifest::Endpoint::Known(_)));
+        let endpoints_known =
+            round.proof.endpoints.iter().all(|status| matches!(status.endpoint, manifest::Endpoint::Known(_)));
         let wired = !round.policy.has_plane(Plane::Data)
             || (round.proof.missing.is_empty() && round.proof.slots.iter().all(|slot| slot.why.is_none()));
         let complete = round.policy.planes == self.session.planes;
@@ -216,16 +223,14 @@ impl Run<'_> {
 
     /// Whether waiting may help: something is still on its way that nobody has to do anything about.
     fn has_hope(&self, round: &Round) -> bool {
-        let reachable = |cluster: &ClusterName| round.observed.clusters.get(cluster).is_some_and(|known| known.value().is_some());
+        let reachable =
+            |cluster: &ClusterName| round.observed.clusters.get(cluster).is_some_and(|known| known.value().is_some());
         let on_its_way = round.plan.blocked.iter().any(|blocked| may_pass(&blocked.by));
         let failures = self.done.refused.values().chain(&self.failures);
         let failed_units: BTreeSet<String> =
             failures.filter_map(|failure| failure.unit.as_ref()).map(ToString::to_string).collect();
-        let unhealthy = round
-            .proof
-            .unhealthy
-            .iter()
-            .any(|bad| reachable(&bad.cluster) && !failed_units.contains(&bad.unit));
+        let unhealthy =
+            round.proof.unhealthy.iter().any(|bad| reachable(&bad.cluster) && !failed_units.contains(&bad.unit));
         let missing = round.policy.has_plane(Plane::Data)
             && round.proof.missing.iter().any(|missing| {
                 reachable(&missing.cluster)
@@ -234,11 +239,14 @@ impl Run<'_> {
         let pending = round.proof.endpoints.iter().any(|status| {
             matches!(
                 status.endpoint,
-                manifest::Endpoint::Pending { why: manifest::PendingReason::Allocating | manifest::PendingReason::NoService }
+                manifest::Endpoint::Pending {
+                    why: manifest::PendingReason::Allocating | manifest::PendingReason::NoService
+                }
             )
         });
         let control = reachable(&self.session.loaded.fleet.control.cluster);
-        let silent = control && round.policy.has_plane(Plane::Data) && round.proof.slots.iter().any(|slot| slot.why.is_some());
+        let silent =
+            control && round.policy.has_plane(Plane::Data) && round.proof.slots.iter().any(|slot| slot.why.is_some());
         let namespaces = round.without_namespace();
         let blind = round.policy.planes.iter().all(|plane| namespaces.contains(self.session.home_name(*plane)));
         let removal = self.policy.removal != Removal::None;
@@ -291,7 +299,10 @@ impl Run<'_> {
 /// Whether what blocks may pass by itself.
 const fn may_pass(by: &BlockedBy) -> bool {
     match by {
-        BlockedBy::Settling { .. } | BlockedBy::Turn { .. } | BlockedBy::Endpoint { .. } | BlockedBy::Referenced { .. } => true,
+        BlockedBy::Settling { .. }
+        | BlockedBy::Turn { .. }
+        | BlockedBy::Endpoint { .. }
+        | BlockedBy::Referenced { .. } => true,
         BlockedBy::Participants(_)
         | BlockedBy::NoEvidence { .. }
         | BlockedBy::Unreachable { .. }
@@ -325,7 +336,8 @@ fn notes(fleet: &fleet::Fleet, round: &Round) -> Vec<Event> {
         let Some(view) = known.value() else { continue };
         let plan::NamespaceState::Present { enforce: Some(level), .. } = &view.namespace else { continue };
         for pool in fleet.data.pools.iter().filter(|pool| pool.cluster == *name) {
-            let exposed = matches!(pool.bridges.expose, fleet::BridgeExpose::HostPort | fleet::BridgeExpose::HostNetwork);
+            let exposed =
+                matches!(pool.bridges.expose, fleet::BridgeExpose::HostPort | fleet::BridgeExpose::HostNetwork);
             if exposed && level != "privileged" {
                 notes.push(Event::Note {
                     cluster: Some(name.clone()),

@@ -74,11 +74,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// When a context is unknown, two names mean one cluster, the handover does not fit, or no cluster answers.
-    pub async fn open(
-        loaded: &'a Loaded,
-        options: &'a Options,
-        tell: &(dyn Fn(Event) + Sync),
-    ) -> Result<Self, Fatal> {
+    pub async fn open(loaded: &'a Loaded, options: &'a Options, tell: &(dyn Fn(Event) + Sync)) -> Result<Self, Fatal> {
         let fleet = &loaded.fleet;
         let planes = match &options.policy.planes {
             planes if planes.is_empty() => BTreeSet::from([Plane::Control, Plane::Data]),
@@ -96,7 +92,7 @@ impl<'a> Session<'a> {
         let connections = join_all(wanted.iter().map(|name| {
             let connect = &connect;
             async move {
-                let Some(spec) = fleet.clusters.get(name) else { return None };
+                let spec = fleet.clusters.get(name)?;
                 let cluster = match Cluster::connect(name, spec, &options.kubeconfigs, connect).await {
                     Ok(cluster) => cluster,
                     Err(error) => return Some((name, Err(error))),
@@ -176,7 +172,10 @@ impl<'a> Session<'a> {
             if let Some(other) = seen.insert((&pin.uid, &spec.namespace), name) {
                 problems.push(usage(
                     name,
-                    format!("clusters `{other}` and `{name}` are one: the same UID {} and namespace {}", pin.uid, spec.namespace),
+                    format!(
+                        "clusters `{other}` and `{name}` are one: the same UID {} and namespace {}",
+                        pin.uid, spec.namespace
+                    ),
                     "give each its own context, or use one name for both".to_owned(),
                 ));
             }
@@ -203,7 +202,9 @@ impl<'a> Session<'a> {
                 Some(pin) => {
                     // The rights may have changed since: compare what was pinned.
                     let same = match self.clusters.get(name) {
-                        Some(cluster) if pin.of != identity.of => cluster.identity_like(pin).await.ok().as_ref() == Some(pin),
+                        Some(cluster) if pin.of != identity.of => {
+                            cluster.identity_like(pin).await.ok().as_ref() == Some(pin)
+                        }
                         _ => false,
                     };
                     if !same {
@@ -265,7 +266,11 @@ fn wanted(loaded: &Loaded, options: &Options, planes: &BTreeSet<Plane>) -> Resul
         .filter(|name| !fleet.clusters.contains_key(name.as_str()))
         .map(|name| {
             let known: Vec<&str> = fleet.clusters.keys().map(ClusterName::as_str).collect();
-            usage(name, format!("the fleet has no cluster `{name}`"), format!("clusters there are: {}", known.join(", ")))
+            usage(
+                name,
+                format!("the fleet has no cluster `{name}`"),
+                format!("clusters there are: {}", known.join(", ")),
+            )
         })
         .collect();
     if !unknown.is_empty() {

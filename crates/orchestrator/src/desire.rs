@@ -68,7 +68,9 @@ fn surroundings(
         .data
         .pools
         .iter()
-        .map(|pool| (pool.name.clone(), node_addresses(&pool.bridges.advertise, view(pool).and_then(|v| v.nodes.as_deref()))))
+        .map(|pool| {
+            (pool.name.clone(), node_addresses(&pool.bridges.advertise, view(pool).and_then(|v| v.nodes.as_deref())))
+        })
         .collect();
     let load_balancers = fleet
         .data
@@ -126,8 +128,7 @@ fn bridge_addresses(fleet: &Fleet, pool: &Pool, view: &ClusterView) -> BTreeMap<
             };
             let service = view.objects.get(&object)?;
             let ingress = service.body.pointer("/status/loadBalancer/ingress")?.as_array()?;
-            let ips: Vec<IpAddr> =
-                ingress.iter().filter_map(|entry| entry.get("ip")?.as_str()?.parse().ok()).collect();
+            let ips: Vec<IpAddr> = ingress.iter().filter_map(|entry| entry.get("ip")?.as_str()?.parse().ok()).collect();
             (!ips.is_empty()).then_some((Index(index), ips))
         })
         .collect()

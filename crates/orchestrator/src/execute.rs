@@ -6,6 +6,7 @@ use std::time::Duration;
 use cluster::{ApplyMode, Before, Cluster, ClusterError, ErrorKind, SecretMap, Shelf};
 use fleet::{ClusterName, Fleet, Plane};
 use futures::future::join_all;
+use futures::{StreamExt as _, stream};
 use jitsi_api::jvb::{self, MucClient};
 use manifest::{Desired, Kind, Manifest, Names, ObjectRef, UnitId, labels};
 use plan::{ClusterView, Drain, Generation, Given, Inventory, Known, Observed, Owned, Patience, Plan, Step};
@@ -87,12 +88,20 @@ const fn cluster_of(step: &Step) -> Option<&ClusterName> {
     match step {
         Step::Bury(_) => None,
         Step::Apply { cluster, .. } => Some(cluster),
-        Step::Drain { pod, .. } | Step::Undrain { pod, .. } | Step::Attach { pod, .. } | Step::DeletePod { pod, .. } => {
-            Some(&pod.cluster)
-        }
+        Step::Drain { pod, .. }
+        | Step::Undrain { pod, .. }
+        | Step::Attach { pod, .. }
+        | Step::DeletePod { pod, .. } => Some(&pod.cluster),
         Step::Prune { object, .. } => Some(&object.cluster),
     }
 }
+
+/// An object to apply, with its unit.
+type Wanted<'a> = (&'a UnitId, &'a Manifest);
+
+/// Objects that are on their way to a cluster or stand ready: more than it takes at once, far fewer than a large fleet
+/// has, since each is held as text.
+const PREPARED: usize = 32;
 
 /// One cluster's part of an execution.
 struct Site<'a> {
@@ -104,7 +113,7 @@ struct Site<'a> {
     done: Executed,
 }
 
-impl Site<'_> {
+impl<'a> Site<'a> {
     async fn execute(&mut self, steps: &[&Step]) {
         let mut inventories = self.view.inventories.clone();
         let applies = self.intend(steps, &mut inventories);
@@ -152,11 +161,12 @@ impl Site<'_> {
     }
 
     /// Writes into the inventories what is about to be applied, and says what that is.
-    fn intend(&self, steps: &[&Step], inventories: &mut BTreeMap<Plane, Inventory>) -> Vec<(UnitId, Manifest)> {
+    fn intend(&self, steps: &[&Step], inventories: &mut BTreeMap<Plane, Inventory>) -> Vec<Wanted<'a>> {
         let mut applies = Vec::new();
+        let desired = self.execution.desired;
         for step in steps {
             let Step::Apply { unit, objects, .. } = step else { continue };
-            let Some(wanted) = self.execution.desired.units.get(unit) else { continue };
+            let Some(wanted) = desired.units.get(unit) else { continue };
             let inventory = inventories.entry(unit.plane()).or_default();
             let owned = inventory.units.entry(unit.clone()).or_default();
             for manifest in &wanted.manifests {
@@ -166,7 +176,7 @@ impl Site<'_> {
                 }
                 if objects.contains(&manifest.object) && !self.execution.refused.contains_key(&manifest.object) {
                     owned.entry(key).or_insert(None);
-                    applies.push((unit.clone(), manifest.clone()));
+                    applies.push((&wanted.id, manifest));
                 }
             }
             if owned.is_empty() {
@@ -194,12 +204,15 @@ impl Site<'_> {
     }
 
     /// What pods start from first, then the workloads; within each at the same time.
-    async fn apply(&mut self, applies: &[(UnitId, Manifest)], inventories: &mut BTreeMap<Plane, Inventory>) {
+    async fn apply(&mut self, applies: &[Wanted<'a>], inventories: &mut BTreeMap<Plane, Inventory>) {
         let (workloads, basics): (Vec<_>, Vec<_>) = applies
             .iter()
+            .copied()
             .partition(|(_, manifest)| matches!(manifest.object.kind, Kind::StatefulSet | Kind::Deployment));
         for wave in [basics, workloads] {
-            let results = join_all(wave.iter().map(|(unit, manifest)| self.apply_one(unit, manifest))).await;
+            let site = &*self;
+            let applies = wave.iter().map(|(unit, manifest)| site.apply_one(unit, manifest));
+            let results: Vec<_> = stream::iter(applies).buffered(PREPARED).collect().await;
             for ((unit, manifest), result) in wave.into_iter().zip(results) {
                 match result {
                     Ok(uid) => {
@@ -229,15 +242,18 @@ impl Site<'_> {
             .secrets
             .fill(manifest)
             .map_err(|key| self.cluster.about(object, ErrorKind::SecretMissing(key)))?;
-        let before =
-            self.view.objects.get(object).map_or(Before::Absent, |live| Before::Seen(live.version.clone()));
+        let before = self.view.objects.get(object).map_or(Before::Absent, |live| Before::Seen(live.version.clone()));
         let applied = self.cluster.apply(unit.plane(), &body, object, &ApplyMode { dry_run: false, before }).await?;
         (self.execution.tell)(Event::Written {
             unit: unit.clone(),
             cluster: self.cluster.name().clone(),
             object: object.to_string(),
             warnings: applied.warnings,
-            yielded: applied.yielded.iter().map(|field| format!("{} (kept by {})", field.field, field.manager)).collect(),
+            yielded: applied
+                .yielded
+                .iter()
+                .map(|field| format!("{} (kept by {})", field.field, field.manager))
+                .collect(),
         });
         Ok(applied.uid)
     }
@@ -245,7 +261,8 @@ impl Site<'_> {
     /// The annotation first: whoever comes after us knows whose drain it is.
     async fn drain(&mut self, pod: &Given, drain: &Drain) {
         let text = serde_json::to_string(drain).unwrap_or_default();
-        if let Err(error) = self.cluster.annotate_pod(Plane::Data, &pod.pod, &pod.uid, labels::DRAIN, Some(&text)).await {
+        if let Err(error) = self.cluster.annotate_pod(Plane::Data, &pod.pod, &pod.uid, labels::DRAIN, Some(&text)).await
+        {
             return self.fail(&error, None, None);
         }
         self.tell_bridge(pod, "drain it", async |stream| jvb::set_drain(stream, true, DAEMON_DEADLINE).await).await;
@@ -257,7 +274,9 @@ impl Site<'_> {
                 jvb::set_drain(stream, false, DAEMON_DEADLINE).await
             })
             .await;
-        if told && let Err(error) = self.cluster.annotate_pod(Plane::Data, &pod.pod, &pod.uid, labels::DRAIN, None).await {
+        if told
+            && let Err(error) = self.cluster.annotate_pod(Plane::Data, &pod.pod, &pod.uid, labels::DRAIN, None).await
+        {
             self.fail(&error, None, None);
         }
     }
@@ -296,10 +315,8 @@ impl Site<'_> {
             muc_nickname: nickname,
             verify_certificate: false,
         };
-        self.tell_bridge(pod, "attach it", async |stream| {
-            jvb::add_muc_client(stream, &client, DAEMON_DEADLINE).await
-        })
-        .await;
+        self.tell_bridge(pod, "attach it", async |stream| jvb::add_muc_client(stream, &client, DAEMON_DEADLINE).await)
+            .await;
     }
 
     fn jvb_password(&self) -> Option<jitsi_api::Password> {

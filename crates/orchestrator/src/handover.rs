@@ -51,13 +51,22 @@ impl Handover {
     /// Whether it can be used for this run.
     pub(crate) fn check(&self, fleet: &Fleet, planes: &BTreeSet<Plane>) -> Result<(), Failure> {
         let (message, hint) = if self.version != VERSION {
-            (format!("the handover file has format {}, this release reads {VERSION}", self.version), "have it exported by the same release")
+            (
+                format!("the handover file has format {}, this release reads {VERSION}", self.version),
+                "have it exported by the same release",
+            )
         } else if self.fleet != fleet.name.as_str() {
-            (format!("the handover file is for fleet `{}`, not `{}`", self.fleet, fleet.name), "pass the file of this fleet")
+            (
+                format!("the handover file is for fleet `{}`, not `{}`", self.fleet, fleet.name),
+                "pass the file of this fleet",
+            )
         } else if planes.contains(&Plane::Control) {
             ("a handover file is for the data plane alone".to_owned(), "pass --plane data with it")
         } else if Timestamp::now() > self.expires {
-            (format!("the handover file has expired at {}", self.expires), "ask the control plane's keepers for a new one")
+            (
+                format!("the handover file has expired at {}", self.expires),
+                "ask the control plane's keepers for a new one",
+            )
         } else {
             return Ok(());
         };

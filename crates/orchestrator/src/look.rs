@@ -61,9 +61,8 @@ pub(crate) async fn daemons(
         let answers = join_all(slots.into_iter().map(|(shard, slot)| {
             let pod = format!("{}-0", Names(&fleet.name).of_slot(&shard, slot, fleet::Component::Jicofo));
             let live = pod_in(observed, &fleet.control.cluster, &pod).cloned();
-            let control = control.filter(|_| {
-                observed.clusters.get(&fleet.control.cluster).is_some_and(|known| known.value().is_some())
-            });
+            let control = control
+                .filter(|_| observed.clusters.get(&fleet.control.cluster).is_some_and(|known| known.value().is_some()));
             async move {
                 let known = ask_jicofo(control, &pod, live.as_ref()).await;
                 ((shard, slot), known)
@@ -128,8 +127,8 @@ async fn ask_jicofo(control: Option<&Cluster>, pod: &str, live: Option<&LivePod>
     match jicofo::debug(stream, DAEMON_DEADLINE).await {
         Ok(debug) => {
             let value = SlotView {
-                conferences: debug.conferences.into(),
-                participants: debug.participants.into(),
+                conferences: debug.conferences,
+                participants: debug.participants,
                 bridges: debug.bridges.into_iter().map(|(nickname, bridge)| (nickname, occupant(bridge))).collect(),
                 recorders: None,
             };
@@ -146,7 +145,7 @@ fn occupant(bridge: jicofo::BridgeView) -> Occupant {
         version: bridge.version,
         region: bridge.region,
         relay_id: bridge.relay_id,
-        endpoints: bridge.endpoints.into(),
+        endpoints: bridge.endpoints,
         stress: bridge.stress,
     }
 }
@@ -215,13 +214,13 @@ async fn ask_bridge(cluster: Option<&Cluster>, pod: &str) -> Known<BridgeView> {
         Err(_) => None,
     };
     let value = BridgeView {
-        endpoints: stats.local_endpoints.into(),
-        conferences: stats.conferences.into(),
+        endpoints: stats.local_endpoints,
+        conferences: stats.conferences,
         draining: stats.drain,
         clients,
-        clients_configured: stats.muc_clients_configured.into(),
-        clients_connected: stats.muc_clients_connected.into(),
-        mucs_joined: stats.mucs_joined.into(),
+        clients_configured: stats.muc_clients_configured,
+        clients_connected: stats.muc_clients_connected,
+        mucs_joined: stats.mucs_joined,
     };
     Known::Yes(Seen { value, source: Source::Daemon, as_of: asked })
 }

@@ -130,9 +130,8 @@ impl Evidence<'_> {
         }
         let version = occupant.version.as_deref()?;
         let usual = self.usual_version(pool)?;
-        (version != usual).then(|| {
-            (format!("it runs version {version}, the other bridges of its image run {usual}"), None)
-        })
+        (version != usual)
+            .then(|| (format!("it runs version {version}, the other bridges of its image run {usual}"), None))
     }
 
     /// The version that most bridges of the pool's image report, of those whose pods run it.
@@ -141,13 +140,18 @@ impl Evidence<'_> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for unit in self.desired.units.values() {
             let UnitId::Bridge(name, index) = &unit.id else { continue };
-            let Some(other) = self.fleet.data.pool(name).filter(|other| other.bridges.workload.image == pool.bridges.workload.image)
+            let Some(other) =
+                self.fleet.data.pool(name).filter(|other| other.bridges.workload.image == pool.bridges.workload.image)
             else {
                 continue;
             };
             let current = self.pod(other, *index).is_some_and(|pod| pod.roll.as_deref() == Some(unit.roll.as_str()));
             let nickname = names.bridge_nickname(&other.cluster, name, *index);
-            let seen = self.observed.slots.values().find_map(|known| known.value()?.bridges.get(&nickname)?.version.as_deref());
+            let seen = self
+                .observed
+                .slots
+                .values()
+                .find_map(|known| known.value()?.bridges.get(&nickname)?.version.as_deref());
             if let (true, Some(version)) = (current, seen) {
                 *counts.entry(version).or_default() += 1;
             }
@@ -161,12 +165,14 @@ impl Evidence<'_> {
             Some(Known::Yes(seen)) if seen.value.mucs_joined >= wanted => None,
             Some(Known::Yes(seen)) => Some((
                 format!("it says that it joined {} of {wanted} breweries", seen.value.mucs_joined),
-                Some("ask the control plane's keepers for a new handover file if addresses or passwords changed".into()),
+                Some(
+                    "ask the control plane's keepers for a new handover file if addresses or passwords changed".into(),
+                ),
             )),
             Some(Known::Unknown { why }) => Some((why.to_string(), None)),
-            Some(Known::Absent { .. }) | None => Some(self.explain_pod(pool, index).unwrap_or_else(|| {
-                ("it could not be asked".to_owned(), None)
-            })),
+            Some(Known::Absent { .. }) | None => {
+                Some(self.explain_pod(pool, index).unwrap_or_else(|| ("it could not be asked".to_owned(), None)))
+            }
         }
     }
 

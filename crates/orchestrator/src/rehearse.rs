@@ -26,9 +26,11 @@ pub async fn plan(loaded: &Loaded, options: &Options) -> Result<PlanReport, Fata
     refused.extend(rehearse(&session, &mut round).await);
     let fleet = &loaded.fleet;
     let bridges = round.desire.desired.units.keys().filter(|unit| matches!(unit, UnitId::Bridge(..))).count();
-    let unreachable = round.observed.clusters.iter().filter_map(|(name, known)| {
-        known.unknown().map(|why: &Reason| (name.clone(), why.clone()))
-    });
+    let unreachable = round
+        .observed
+        .clusters
+        .iter()
+        .filter_map(|(name, known)| known.unknown().map(|why: &Reason| (name.clone(), why.clone())));
     Ok(PlanReport {
         fleet: fleet.name.to_string(),
         url: fleet.url.to_string(),
@@ -46,7 +48,11 @@ async fn rehearse(session: &Session<'_>, round: &mut Round) -> Vec<Failure> {
         round.desire.desired.manifests().map(|(_, manifest)| (&manifest.object, manifest)).collect();
     let absent = round.without_namespace();
     let asks = round.plan.changes.iter().enumerate().flat_map(|(at, change)| {
-        change.objects.iter().enumerate().map(move |(place, (object, difference))| (at, place, change, object, difference))
+        change
+            .objects
+            .iter()
+            .enumerate()
+            .map(move |(place, (object, difference))| (at, place, change, object, difference))
     });
     let asks: Vec<_> = asks
         .filter(|(_, _, change, _, difference)| **difference != Difference::Delete && !absent.contains(&change.cluster))
@@ -54,7 +60,8 @@ async fn rehearse(session: &Session<'_>, round: &mut Round) -> Vec<Failure> {
     let answers = join_all(asks.iter().map(|(at, place, change, object, _)| {
         let manifest = manifests.get(object);
         let cluster = session.clusters.get(&change.cluster);
-        let live = round.observed.clusters.get(&change.cluster).and_then(Known::value).and_then(|v| v.objects.get(object));
+        let live =
+            round.observed.clusters.get(&change.cluster).and_then(Known::value).and_then(|v| v.objects.get(object));
         let values = &round.secrets.values;
         async move {
             let (manifest, cluster) = (manifest?, cluster?);
@@ -65,9 +72,12 @@ async fn rehearse(session: &Session<'_>, round: &mut Round) -> Vec<Failure> {
                 Ok(applied) => {
                     let live = live?;
                     let mut fields = differences(&applied.body, &live.body);
-                    fields.extend(differences(&live.body, &applied.body).into_iter().filter(|field| field.from.is_none()).map(
-                        |field| Field { path: field.path, from: field.to, to: None },
-                    ));
+                    fields.extend(
+                        differences(&live.body, &applied.body)
+                            .into_iter()
+                            .filter(|field| field.from.is_none())
+                            .map(|field| Field { path: field.path, from: field.to, to: None }),
+                    );
                     fields.retain(|field| !desire::is_bookkeeping(&field.path));
                     Some(Ok((*at, *place, fields)))
                 }

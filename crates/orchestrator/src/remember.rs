@@ -122,7 +122,8 @@ impl Run<'_> {
                 .flat_map(|inventory| inventory.units.keys())
                 .collect();
             new.tombstones.retain(|stone| {
-                !round.observed.clusters.contains_key(&stone.cluster) || stone.units.iter().any(|unit| owned.contains(unit))
+                !round.observed.clusters.contains_key(&stone.cluster)
+                    || stone.units.iter().any(|unit| owned.contains(unit))
             });
         } else {
             for step in &round.plan.steps {

@@ -14,12 +14,14 @@ use crate::report::{self, Proof, Unhealthy};
 use crate::secrets::{self, Secrets};
 use crate::{Fatal, Session, look};
 
+/// Each plane's record and its version, where its home answers.
+pub(crate) type Records = BTreeMap<Plane, (Record, Option<String>)>;
+
 /// What a round showed.
 pub(crate) struct Round {
     pub(crate) observed: Observed,
     pub(crate) looks: BTreeMap<ClusterName, Look>,
-    /// Each plane's record, where its home answers.
-    pub(crate) records: BTreeMap<Plane, (Record, Option<String>)>,
+    pub(crate) records: Records,
     /// What all readable records say together.
     pub(crate) record: Record,
     pub(crate) desire: Desire,
@@ -39,7 +41,8 @@ impl Round {
         policy.witness = if handover.is_some() { Witness::Bridge } else { Witness::Jicofo };
         let (records, lost_homes) = records(session, &looks, &mut policy);
         let mut record = together(&records);
-        let existing = records.iter().filter(|(_, (record, _))| !record.pins.is_empty()).map(|(plane, _)| *plane).collect();
+        let existing =
+            records.iter().filter(|(_, (record, _))| !record.pins.is_empty()).map(|(plane, _)| *plane).collect();
         session.check_pins(&record, &existing).await?;
         record.allocations = match handover {
             Some(handover) => handover.allocations.clone(),
@@ -62,15 +65,8 @@ impl Round {
             desire.pending.clear();
             desire.held.clear();
         }
-        look::daemons(
-            fleet,
-            &session.clusters,
-            &desire.desired,
-            &record.allocations,
-            policy.witness,
-            &mut observed,
-        )
-        .await;
+        look::daemons(fleet, &session.clusters, &desire.desired, &record.allocations, policy.witness, &mut observed)
+            .await;
         let mut plan = plan::plan(&Inputs {
             fleet,
             desired: &desire.desired,
@@ -116,20 +112,18 @@ impl Round {
         };
         let used: BTreeSet<&ClusterName> =
             self.desire.desired.manifests().map(|(_, manifest)| &manifest.object.cluster).collect();
-        let absent = self.observed.clusters.iter().filter(|(name, known)| {
-            absent(known) && used.contains(name) && self.policy.has_cluster(name)
-        });
+        let absent = self
+            .observed
+            .clusters
+            .iter()
+            .filter(|(name, known)| absent(known) && used.contains(name) && self.policy.has_cluster(name));
         absent.map(|(name, _)| name.clone()).collect()
     }
 }
 
 /// The records of the planes of this run. A plane whose home does not answer, or whose record can't be read, is
 /// observed only: nobody can prove to be its one writer.
-fn records(
-    session: &Session<'_>,
-    looks: &BTreeMap<ClusterName, Look>,
-    policy: &mut Policy,
-) -> (BTreeMap<Plane, (Record, Option<String>)>, Vec<Blocked>) {
+fn records(session: &Session<'_>, looks: &BTreeMap<ClusterName, Look>, policy: &mut Policy) -> (Records, Vec<Blocked>) {
     let mut records = BTreeMap::new();
     let mut lost = Vec::new();
     for plane in [Plane::Control, Plane::Data] {
@@ -163,7 +157,7 @@ fn records(
 }
 
 /// The records as one: numbers as the control plane knows them, debts of both.
-fn together(records: &BTreeMap<Plane, (Record, Option<String>)>) -> Record {
+fn together(records: &Records) -> Record {
     let mut all = Record::default();
     for (record, _) in records.values() {
         all.generation = all.generation.max(record.generation);

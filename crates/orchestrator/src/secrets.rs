@@ -51,9 +51,7 @@ pub(crate) async fn gather(
         return Ok(secrets);
     };
     let there = |name: &str| seen.value.objects.contains_key(&control.object(Kind::Secret, name));
-    let stored = |name: String, there: bool| async move {
-        if there { control.secret(&name).await } else { Ok(None) }
-    };
+    let stored = |name: String, there: bool| async move { if there { control.secret(&name).await } else { Ok(None) } };
     let (passwords, user) = (names.passwords(), names.secrets());
     let (made, users) =
         futures::join!(stored(passwords.clone(), there(&passwords)), stored(user.clone(), there(&user)));
@@ -96,7 +94,12 @@ pub(crate) async fn make(
     let manifest = desired.manifests().map(|(_, manifest)| manifest).find(|manifest| is(manifest, &name));
     let Some(manifest) = manifest else { return Ok(()) };
     let stored = control
-        .ensure_made(fleet::Plane::Control, manifest, &given(fleet, secrets), &mut rand::make_rng::<rand::rngs::StdRng>())
+        .ensure_made(
+            fleet::Plane::Control,
+            manifest,
+            &given(fleet, secrets),
+            &mut rand::make_rng::<rand::rngs::StdRng>(),
+        )
         .await
         .map_err(|error| failure(&error, None, Some(&manifest.object)))?;
     keep(&mut secrets.values, &name, &stored, SecretRef::Made);
@@ -121,11 +124,7 @@ fn is(manifest: &Manifest, name: &str) -> bool {
 
 /// Writes hashes of the values into rendered Secrets, so that they can be compared with what was listed; and says
 /// which can't be compared now: what stands in the cluster under their names is kept.
-pub(crate) fn fingerprint(
-    desired: &mut Desired,
-    secrets: &Secrets,
-    key: &cluster::RunKey,
-) -> BTreeSet<ObjectRef> {
+pub(crate) fn fingerprint(desired: &mut Desired, secrets: &Secrets, key: &cluster::RunKey) -> BTreeSet<ObjectRef> {
     let mut held = BTreeSet::new();
     for unit in desired.units.values_mut() {
         for manifest in unit.manifests.iter_mut().filter(|manifest| !manifest.secrets.is_empty()) {
@@ -151,7 +150,8 @@ pub(crate) fn stamp(fleet: &Fleet, desired: &mut Desired, secrets: &Secrets) -> 
     let mut held = BTreeSet::new();
     let key = "JVB_AUTH_PASSWORD".parse().ok().and_then(|name| secrets.values.get(&SecretRef::Made(name)));
     for unit in desired.units.values_mut() {
-        let read: BTreeSet<String> = unit.manifests.iter().flat_map(|manifest| read_keys(&manifest.body, &users)).collect();
+        let read: BTreeSet<String> =
+            unit.manifests.iter().flat_map(|manifest| read_keys(&manifest.body, &users)).collect();
         if read.is_empty() {
             continue;
         }

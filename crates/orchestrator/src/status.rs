@@ -85,7 +85,8 @@ fn shard_status(fleet: &Fleet, round: &Round, view: Option<&ClusterView>, shard:
 fn pool_status(fleet: &Fleet, round: &Round, pool: &Pool) -> PoolStatus {
     let names = Names(&fleet.name);
     let view = round.observed.clusters.get(&pool.cluster).and_then(Known::value);
-    let asked = round.proof.slots.iter().filter(|slot| pool.shards.contains(&slot.shard)).all(|slot| slot.why.is_none());
+    let asked =
+        round.proof.slots.iter().filter(|slot| pool.shards.contains(&slot.shard)).all(|slot| slot.why.is_none());
     let mut bridges = (0, 0);
     let mut recorders = (0, 0);
     let mut stresses = Vec::new();
@@ -94,7 +95,8 @@ fn pool_status(fleet: &Fleet, round: &Round, pool: &Pool) -> PoolStatus {
         match unit {
             UnitId::Bridge(name, index) if *name == pool.name => {
                 bridges.1 += 1;
-                let missing = round.proof.missing.iter().any(|missing| missing.pool == *name && missing.index == *index);
+                let missing =
+                    round.proof.missing.iter().any(|missing| missing.pool == *name && missing.index == *index);
                 bridges.0 += usize::from(asked && !missing);
                 let nickname = names.bridge_nickname(&pool.cluster, name, *index);
                 let seen: Vec<_> =

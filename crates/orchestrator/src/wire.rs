@@ -94,7 +94,11 @@ fn from_service(
         let mut ips = if addresses.is_empty() { node_addresses(control) } else { addresses.clone() };
         ips.sort();
         ips.dedup();
-        let why = || PendingReason::Forbidden("no node has an address that may be read; set control.xmpp.node_port.addresses".into());
+        let why = || {
+            PendingReason::Forbidden(
+                "no node has an address that may be read; set control.xmpp.node_port.addresses".into(),
+            )
+        };
         return if ips.is_empty() { Err(why()) } else { Ok(Target::Ips { ips, port }) };
     }
     let ingress = service.body.pointer("/status/loadBalancer/ingress").and_then(serde_json::Value::as_array);

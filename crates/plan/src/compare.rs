@@ -27,7 +27,9 @@ fn walk(desired: &Json, live: Option<&Json>, path: &mut String, fields: &mut Vec
         // The server drops what is empty.
         (desired, None) if is_empty(desired) => {}
         (desired, Some(live)) if desired == live || same_number(desired, live) => {}
-        (desired, live) => fields.push(Field { path: path.clone(), from: live.map(shorten), to: Some(shorten(desired)) }),
+        (desired, live) => {
+            fields.push(Field { path: path.clone(), from: live.map(shorten), to: Some(shorten(desired)) })
+        }
     }
 }
 
@@ -122,7 +124,8 @@ mod tests {
     #[test]
     fn what_the_server_adds_is_not_a_difference() {
         let desired = json!({"spec": {"ports": [{"port": 80, "protocol": "TCP"}], "selector": {}}});
-        let live = json!({"spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}]}});
+        let live =
+            json!({"spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}]}});
         assert_eq!(paths(desired, live), Vec::<String>::new());
     }
 
@@ -143,7 +146,8 @@ mod tests {
     #[test]
     fn the_same_port_in_two_protocols_is_two_ports() {
         let desired = json!({"ports": [{"port": 1, "protocol": "UDP", "nodePort": 30000}]});
-        let live = json!({"ports": [{"port": 1, "protocol": "TCP"}, {"port": 1, "protocol": "UDP", "nodePort": 30001}]});
+        let live =
+            json!({"ports": [{"port": 1, "protocol": "TCP"}, {"port": 1, "protocol": "UDP", "nodePort": 30001}]});
         assert_eq!(paths(desired, live), ["/ports[port=1,protocol=UDP]/nodePort"]);
     }
 

@@ -1,5 +1,7 @@
 //! The planner by scenario: a world, what should be, and the steps that are allowed.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::{Fleet, Index, Plane, PoolName, Slot};
@@ -34,10 +36,10 @@ impl Stage {
         for name in fleet.clusters.keys() {
             let namespace = NamespaceState::Present { uid: "n".into(), enforce: None, terminating: false };
             let view = ClusterView { namespace, ..ClusterView::default() };
-            world.observed.clusters.insert(
-                name.clone(),
-                Known::Yes(Seen { value: view, source: Source::ApiServer, as_of: at(0) }),
-            );
+            world
+                .observed
+                .clusters
+                .insert(name.clone(), Known::Yes(Seen { value: view, source: Source::ApiServer, as_of: at(0) }));
         }
         world.record = Record { allocations: Allocations::default().extended(&fleet), ..Record::default() };
         let mut stage = Self { fleet, world, policy: Policy::default(), second: 0 };
@@ -63,8 +65,13 @@ impl Stage {
 
     fn desired(&self) -> Desired {
         let target = Endpoint::Known(Target::Ips { ips: vec!["198.51.100.7".parse().unwrap()], port: 5222 });
-        let endpoints =
-            self.fleet.control.shards.keys().map(|s| (s.clone(), BTreeMap::from([(Slot::A, target.clone())]))).collect();
+        let endpoints = self
+            .fleet
+            .control
+            .shards
+            .keys()
+            .map(|s| (s.clone(), BTreeMap::from([(Slot::A, target.clone())])))
+            .collect();
         let nodes = self.fleet.data.pools.iter().map(|pool| (pool.name.clone(), Some(BTreeMap::new()))).collect();
         let surroundings = Surroundings { endpoints, nodes, load_balancers: BTreeMap::new() };
         let allocations = &self.world.record.allocations;
@@ -172,7 +179,14 @@ fn bridges_are_replaced_one_at_a_time_drained_and_seen_empty() {
     assert_eq!(stage.plan().radius(), BlastRadius::BridgeDrain);
     let plans = stage.run();
     let steps: Vec<String> = plans.iter().flat_map(kinds).collect();
-    let expected = ["drain 0", "apply bridge eu/0", "delete meet-jvb-eu-0-0", "drain 1", "apply bridge eu/1", "delete meet-jvb-eu-1-0"];
+    let expected = [
+        "drain 0",
+        "apply bridge eu/0",
+        "delete meet-jvb-eu-0-0",
+        "drain 1",
+        "apply bridge eu/1",
+        "delete meet-jvb-eu-1-0",
+    ];
     assert_eq!(steps, expected);
 }
 

@@ -28,7 +28,12 @@ enum Goal {
 }
 
 impl<'a> Candidate<'a> {
-    pub(super) fn replace(unit: &'a Unit, cluster: &'a ClusterName, view: &'a ClusterView, roll: Vec<ObjectRef>) -> Self {
+    pub(super) fn replace(
+        unit: &'a Unit,
+        cluster: &'a ClusterName,
+        view: &'a ClusterView,
+        roll: Vec<ObjectRef>,
+    ) -> Self {
         let goal = Goal::Replace { roll, hash: unit.roll.clone() };
         Self { unit: unit.id.clone(), cluster, view, pods: unit.pods.clone(), goal }
     }
@@ -159,7 +164,11 @@ impl<'a> Draft<'a> {
         }
         match own {
             Some(Known::Yes(seen)) if seen.as_of < self.confirmed_at() => {
-                self.block(unit, cluster, BlockedBy::Settling { why: "it was asked before the drain was confirmed".into() });
+                self.block(
+                    unit,
+                    cluster,
+                    BlockedBy::Settling { why: "it was asked before the drain was confirmed".into() },
+                );
                 None
             }
             Some(Known::Yes(seen)) if seen.value.is_empty() => Some(Presence::Nobody),
@@ -180,9 +189,7 @@ impl<'a> Draft<'a> {
 
     fn recorder_presence(&self, pool: &PoolName, index: Index) -> Option<Presence> {
         Some(match self.inputs.observed.recorders.get(&(pool.clone(), index)) {
-            Some(Known::Yes(seen)) if seen.value.busy => {
-                Presence::Somebody(Live { conferences: 1, participants: 0 })
-            }
+            Some(Known::Yes(seen)) if seen.value.busy => Presence::Somebody(Live { conferences: 1, participants: 0 }),
             Some(Known::Yes(_)) => Presence::Nobody,
             Some(Known::Unknown { why }) => Presence::Unknown(why.to_string()),
             Some(Known::Absent { .. }) | None => Presence::Unknown("the recorder was not asked".to_owned()),

@@ -47,16 +47,21 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether a slot is without conferences.
-    pub(super) fn presence_in_slot(&self, shard: &ShardName, slot: Slot, view: &ClusterView, pods: &[String]) -> Presence {
+    pub(super) fn presence_in_slot(
+        &self,
+        shard: &ShardName,
+        slot: Slot,
+        view: &ClusterView,
+        pods: &[String],
+    ) -> Presence {
         if self.inputs.policy.allow_disruption {
             return Presence::Nobody;
         }
         match self.inputs.observed.slots.get(&(shard.clone(), slot)) {
             Some(Known::Yes(seen)) if seen.value.conferences == 0 => Presence::Nobody,
-            Some(Known::Yes(seen)) => Presence::Somebody(Live {
-                conferences: seen.value.conferences,
-                participants: seen.value.participants,
-            }),
+            Some(Known::Yes(seen)) => {
+                Presence::Somebody(Live { conferences: seen.value.conferences, participants: seen.value.participants })
+            }
             // Without a running jicofo there is no conference to lose.
             _ if none_runs(view, pods.iter().filter(|pod| pod.ends_with("-jicofo-0"))) => Presence::Nobody,
             Some(Known::Unknown { why }) => Presence::Unknown(why.to_string()),

@@ -236,12 +236,8 @@ impl<'a> Draft<'a> {
         if self.inputs.policy.removal != Removal::None {
             return;
         }
-        let buried = self
-            .inputs
-            .record
-            .tombstones
-            .iter()
-            .any(|stone| stone.cluster == *cluster && stone.units.contains(unit));
+        let buried =
+            self.inputs.record.tombstones.iter().any(|stone| stone.cluster == *cluster && stone.units.contains(unit));
         let Some(at) = self.inputs.fleet.clusters.get(cluster) else { return };
         if !buried {
             self.steps.push(Step::Bury(Tombstone {

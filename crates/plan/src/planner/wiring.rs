@@ -15,7 +15,11 @@ impl Draft<'_> {
         let names = Names(&inputs.fleet.name);
         for pool in inputs.fleet.data.pools.iter().filter(|pool| inputs.policy.has_cluster(&pool.cluster)) {
             let Some(view) = self.view(&pool.cluster) else { continue };
-            for ((_, index), known) in inputs.observed.bridges.range((pool.name.clone(), fleet::Index(0))..=(pool.name.clone(), fleet::Index(u16::MAX))) {
+            for ((_, index), known) in inputs
+                .observed
+                .bridges
+                .range((pool.name.clone(), fleet::Index(0))..=(pool.name.clone(), fleet::Index(u16::MAX)))
+            {
                 let Some(clients) = known.value().and_then(|bridge| bridge.clients.as_ref()) else { continue };
                 let name = format!("{}-0", names.bridge(&pool.name, *index));
                 let Some(pod) = view.pods.get(&name) else { continue };
@@ -24,13 +28,15 @@ impl Draft<'_> {
                 }
                 for shard in &pool.shards {
                     let slot = inputs.record.allocations.serving(shard);
-                    let unwired = inputs.pending.contains_key(&UnitId::Wiring(pool.cluster.clone(), shard.clone(), slot));
+                    let unwired =
+                        inputs.pending.contains_key(&UnitId::Wiring(pool.cluster.clone(), shard.clone(), slot));
                     if unwired || clients.contains(&format!("{shard}-{slot}")) {
                         continue;
                     }
-                    let listed = inputs.observed.slots.get(&(shard.clone(), slot)).and_then(Known::value).is_some_and(
-                        |seen| seen.bridges.contains_key(&names.bridge_nickname(&pool.cluster, &pool.name, *index)),
-                    );
+                    let listed =
+                        inputs.observed.slots.get(&(shard.clone(), slot)).and_then(Known::value).is_some_and(|seen| {
+                            seen.bridges.contains_key(&names.bridge_nickname(&pool.cluster, &pool.name, *index))
+                        });
                     if !listed {
                         self.steps.push(Step::Attach {
                             pool: pool.name.clone(),
