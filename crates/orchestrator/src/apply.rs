@@ -203,7 +203,7 @@ impl Run<'_> {
             .map(|missing| format!("bridge {}/{}: {}", missing.pool, missing.index, missing.why))
             .collect();
         why.extend(round.proof.unhealthy.iter().map(|bad| format!("{}: {}: {}", bad.cluster, bad.object, bad.why)));
-        if !why.is_empty() {
+        if round.plan.steps.is_empty() && !why.is_empty() {
             why.truncate(8);
             (self.tell)(Event::Waiting { why });
         }

@@ -213,6 +213,17 @@ fn a_drained_bridge_that_fills_again_is_undrained() {
 }
 
 #[test]
+fn a_drain_that_nothing_asks_for_any_more_is_taken_back() {
+    let mut stage = Stage::converged(split());
+    let before = stage.fleet.clone();
+    stage.change_bridges();
+    assert_eq!(kinds(&stage.advance()), ["drain 0"]);
+    stage.fleet = before;
+    assert_eq!(kinds(&stage.advance()), ["undrain 0"]);
+    assert!(stage.plan().is_empty());
+}
+
+#[test]
 fn an_older_word_of_the_bridge_does_not_count() {
     let mut stage = Stage::converged(split());
     stage.change_bridges();

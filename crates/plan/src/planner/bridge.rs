@@ -74,6 +74,31 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Takes back drains of ours that nothing asks for any more: the file went back, or we were stopped in between.
+    pub(super) fn undrain_strays(&mut self) {
+        let inputs = self.inputs;
+        if !inputs.policy.has_plane(fleet::Plane::Data) {
+            return;
+        }
+        for unit in inputs.desired.units.values() {
+            let (UnitId::Bridge(pool, index), Some(first)) = (&unit.id, unit.manifests.first()) else { continue };
+            let cluster = &first.object.cluster;
+            let wanted = self.waiting.iter().any(|candidate| candidate.unit == unit.id)
+                || self.changes.iter().any(|change| change.unit == unit.id);
+            if wanted || !inputs.policy.has_cluster(cluster) {
+                continue;
+            }
+            let Some(view) = self.view(cluster) else { continue };
+            for pod in unit.pods.iter().filter_map(|name| view.pods.get(name)).filter(|pod| pod.drain.is_some()) {
+                self.steps.push(Step::Undrain {
+                    pool: pool.clone(),
+                    index: *index,
+                    pod: Given { cluster: cluster.clone(), pod: pod.name.clone(), uid: pod.uid.clone() },
+                });
+            }
+        }
+    }
+
     /// A bridge that was replaced and has not joined again: nobody else goes before it has.
     fn returning(&self) -> Option<UnitId> {
         if self.inputs.policy.witness == Witness::Bridge {

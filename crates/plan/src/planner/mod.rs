@@ -51,6 +51,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     draft.take_turns();
     draft.attach();
     draft.prune();
+    draft.undrain_strays();
     draft.finish()
 }
 
