@@ -100,6 +100,8 @@ impl Run<'_> {
                     Err(error) => self.failures.push(failure(&error, None, None)),
                 }
             }
+            // One at a time: a large fleet takes tens of megabytes.
+            round.desire.desired = manifest::Desired::default();
             *round = Round::look(self.session, &self.policy).await?;
         }
         for note in notes(fleet, round) {

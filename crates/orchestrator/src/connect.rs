@@ -36,6 +36,19 @@ pub struct Options {
     pub handover: Option<Handover>,
 }
 
+impl Options {
+    /// How clusters are connected to in this run.
+    fn connection(&self) -> cluster::Options {
+        cluster::Options {
+            user_agent: self.user_agent.clone(),
+            limits: Limits::default(),
+            proxies: self.proxies.clone(),
+            interactive: false,
+            run_key: RunKey::new(&mut rand::rng()),
+        }
+    }
+}
+
 /// Why a run could not begin. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
@@ -80,14 +93,7 @@ impl<'a> Session<'a> {
             planes if planes.is_empty() => BTreeSet::from([Plane::Control, Plane::Data]),
             planes => planes.clone(),
         };
-        let run_key = RunKey::new(&mut rand::rng());
-        let connect = cluster::Options {
-            user_agent: options.user_agent.clone(),
-            limits: Limits::default(),
-            proxies: options.proxies.clone(),
-            interactive: false,
-            run_key: run_key.clone(),
-        };
+        let connect = options.connection();
         let wanted = wanted(loaded, options, &planes)?;
         let connections = join_all(wanted.iter().map(|name| {
             let connect = &connect;
@@ -108,7 +114,7 @@ impl<'a> Session<'a> {
             clusters: BTreeMap::new(),
             identities: BTreeMap::new(),
             unreachable: BTreeMap::new(),
-            run_key,
+            run_key: connect.run_key.clone(),
         };
         let mut usage = Vec::new();
         let mut failed = Vec::new();
@@ -144,14 +150,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When it can't be reached.
     pub(crate) async fn open_one(loaded: &'a Loaded, options: &'a Options, name: &ClusterName) -> Result<Self, Fatal> {
-        let run_key = RunKey::new(&mut rand::rng());
-        let connect = cluster::Options {
-            user_agent: options.user_agent.clone(),
-            limits: Limits::default(),
-            proxies: options.proxies.clone(),
-            interactive: false,
-            run_key: run_key.clone(),
-        };
+        let connect = options.connection();
         let mut clusters = BTreeMap::new();
         if let Some(spec) = loaded.fleet.clusters.get(name) {
             let cluster = Cluster::connect(name, spec, &options.kubeconfigs, &connect)
@@ -160,6 +159,7 @@ impl<'a> Session<'a> {
             clusters.insert(name.clone(), cluster);
         }
         let (identities, unreachable) = (BTreeMap::new(), BTreeMap::new());
+        let run_key = connect.run_key;
         Ok(Self { loaded, options, planes: BTreeSet::new(), clusters, identities, unreachable, run_key })
     }
 

@@ -185,10 +185,8 @@ fn unhealthy(desire: &Desire, observed: &Observed, policy: &Policy) -> Vec<Unhea
         }
         let Some(view) = observed.clusters.get(&object.cluster).and_then(Known::value) else { continue };
         let label = unit.label();
-        let pods = view
-            .pods
-            .values()
-            .filter(|pod| pod.labels.get(manifest::labels::UNIT) == Some(&label) && pod.name.starts_with(&object.name));
+        let named = view.pods.range(object.name.clone()..).take_while(|(name, _)| name.starts_with(&object.name));
+        let pods = named.map(|(_, pod)| pod).filter(|pod| pod.labels.get(manifest::labels::UNIT) == Some(&label));
         let why = match view.objects.get(object) {
             None => "it is not there".to_owned(),
             Some(live) => match health::health(&live.body, pods) {
