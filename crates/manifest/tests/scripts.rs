@@ -1,5 +1,7 @@
 //! The texts that run inside containers, run against stub daemons with short intervals.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -199,4 +201,17 @@ fn a_bridge_waits_for_its_address_and_gets_both_configurations() {
 fn a_bridge_without_its_address_takes_the_fallback() {
     let (said, _) = start_bridge("fallback", "198.51.100.1", None);
     assert!(said.ends_with("ips=198.51.100.1\n"), "{said}");
+}
+
+#[test]
+fn a_bridge_that_waits_for_its_address_can_be_stopped() {
+    let folder = tempdir("stopped");
+    let mut command = Command::new("bash");
+    command.args(["-c", scripts::JVB_START]).env("ADDRESSES_DIR", &folder).env("NODE_NAME", "node-1");
+    let mut child = command.env("WAIT_INTERVAL", "5").stdout(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let start = Instant::now();
+    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(start.elapsed() < Duration::from_secs(3));
 }

@@ -9,6 +9,9 @@ init=${INIT:-/init}
 pause=${WAIT_INTERVAL:-2}
 key=${ADDRESS_KEY:-${NODE_NAME:-}}
 
+# As process 1 we would not hear a SIGTERM while waiting, and the pod's grace is hours.
+trap 'exit 143' TERM INT
+
 # The list is a mounted ConfigMap: a line for a fresh node appears about a minute after it was written.
 if [ -n "$key" ]; then
   told=
@@ -18,7 +21,8 @@ if [ -n "$key" ]; then
       echo "jitsictl: waiting for the public address of $key"
       told=1
     fi
-    sleep "$pause"
+    sleep "$pause" &
+    wait $!
   done
   if [ -s "$addresses/$key" ]; then
     JVB_ADVERTISE_IPS=$(tr -d ' \n' <"$addresses/$key")
