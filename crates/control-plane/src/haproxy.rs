@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use fleet::{Component, Fleet, Plane};
 use manifest::build::Metadata;
 use manifest::pod::{self, Pod, Port, Volume};
-use manifest::{Allocations, Kind, Names, Part, Unit, UnitBuilder, UnitId, labels, short_hash};
+use manifest::{Allocations, Kind, Names, Part, Unit, UnitBuilder, UnitId, labels, scripts, short_hash};
 use serde_json::{Value as Json, json};
 
 use crate::objects::{one_at_a_time, port, prefer, service};
 use crate::probes::{self, READINESS, STARTUP};
-use crate::{expose, haproxy_text};
+use crate::{entrance, expose};
 
 /// Says whether this proxy answers, whatever its backends do.
 pub(crate) const ALIVE_PATH: &str = "/healthz";
@@ -73,11 +73,11 @@ pub(crate) fn render(fleet: &Fleet, allocations: &Allocations) -> Unit {
 /// Where the configuration's folder is mounted: a whole folder, so that it follows the ConfigMap.
 const CONFIG_FOLDER: &str = "/usr/local/etc/haproxy/fleet";
 const START_PATH: &str = "/etc/jitsictl/haproxy-start.sh";
-const START: &str = include_str!("scripts/haproxy-start.sh");
+const START: &str = scripts::HAPROXY_START;
 
 /// Carried: the start script reloads a changed configuration without dropping a connection.
 fn configuration(fleet: &Fleet, allocations: &Allocations, unit: &mut UnitBuilder, name: String) {
-    let text = haproxy_text::render(fleet, allocations);
+    let text = entrance::render(fleet, allocations);
     let content = json!({ "data": { "haproxy.cfg": text } });
     unit.add(Kind::ConfigMap, name, Part::Carry, Metadata::of(Component::Haproxy), content);
 }

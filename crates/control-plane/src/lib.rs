@@ -9,11 +9,11 @@
 //! A new component is one new module and one line in [`render`] or [`render_slot`].
 
 mod base;
+mod entrance;
 mod env;
 mod expose;
 mod haproxy;
 pub mod haproxy_cfg;
-mod haproxy_text;
 mod jicofo;
 mod monitors;
 mod objects;

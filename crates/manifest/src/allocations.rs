@@ -1,6 +1,6 @@
 //! Numbers that are given out once and never change: the ledger behind stable ports and server ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::{Fleet, ShardName, Slot, XmppExpose};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Allocations {
     /// Per shard that exists or once existed: its number is never given to another.
     pub shards: BTreeMap<ShardName, ShardAllocation>,
+    /// Shards that left the file and are still there. Seen anew in each round, never remembered.
+    #[serde(default, skip_serializing)]
+    pub leaving: BTreeSet<ShardName>,
 }
 
 /// What a shard was given.

@@ -107,6 +107,7 @@ impl Run<'_> {
             new.intent = Some(Intent { text: loaded.intent_text.clone(), hash, since: Timestamp::now() });
         }
         new.allocations = round.record.allocations.clone();
+        new.allocations.leaving.clear();
         for (name, pin) in &self.session.identities {
             new.pins.entry(name.clone()).or_insert_with(|| pin.clone());
         }

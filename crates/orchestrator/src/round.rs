@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::{Look, health};
-use fleet::{ClusterName, Plane};
+use fleet::{ClusterName, Plane, ShardName};
 use jiff::Timestamp;
-use manifest::{Allocations, Desired, Kind, ObjectRef};
+use manifest::{Allocations, Desired, Kind, ObjectRef, UnitId};
 use plan::{Blocked, BlockedBy, Inputs, Known, Live, NamespaceState, Observed, Plan, Policy, Record, Removal, Witness};
 
 use crate::desire::{Desire, desire};
@@ -48,6 +48,7 @@ impl Round {
             Some(handover) => handover.allocations.clone(),
             None => record.allocations.extended(fleet),
         };
+        record.allocations.leaving = leaving(session, &record.allocations, &observed);
         let mut desire = desire(fleet, &record.allocations, &observed, handover);
         let secrets = match secrets::gather(fleet, &session.clusters, &observed, handover).await {
             Ok(secrets) => secrets,
@@ -143,7 +144,7 @@ fn records(session: &Session<'_>, looks: &BTreeMap<ClusterName, Look>, policy: &
         };
         if policy.planes.remove(&plane) {
             lost.push(Blocked {
-                unit: manifest::UnitId::Base(plane, home.clone()),
+                unit: UnitId::Base(plane, home.clone()),
                 cluster: home.clone(),
                 by: BlockedBy::Unreachable { why: format!("home of the {plane} plane, which is left as it is: {why}") },
             });
@@ -154,6 +155,21 @@ fn records(session: &Session<'_>, looks: &BTreeMap<ClusterName, Look>, policy: &
         policy.clusters = BTreeSet::from_iter("none".parse());
     }
     (records, lost)
+}
+
+/// Shards that are not in the file any more, and whose prosody and jicofo are still written down as ours.
+fn leaving(session: &Session<'_>, allocations: &Allocations, observed: &Observed) -> BTreeSet<ShardName> {
+    let fleet = &session.loaded.fleet;
+    let view = observed.clusters.get(&fleet.control.cluster).and_then(Known::value);
+    let owned = view.and_then(|view| view.inventories.get(&Plane::Control));
+    let slots = owned.into_iter().flat_map(|inventory| inventory.units.keys()).filter_map(|unit| match unit {
+        UnitId::Slot(shard, _) => Some(shard),
+        _ => None,
+    });
+    slots
+        .filter(|shard| !fleet.control.shards.contains_key(*shard) && allocations.shards.contains_key(*shard))
+        .cloned()
+        .collect()
 }
 
 /// The records as one: numbers as the control plane knows them, debts of both.
