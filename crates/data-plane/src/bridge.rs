@@ -11,10 +11,8 @@ use manifest::pod::{Env, Pod, Port, Volume};
 use manifest::{Kind, Names, Part, Unit, UnitBuilder, UnitId, labels, pod, quantity};
 use serde_json::{Value as Json, json};
 
-use crate::{addresses, base, media, place, policies, scripts, websocket};
-
-const START: &str = "jvb-start.sh";
-const PRESTOP: &str = "jvb-prestop.sh";
+use crate::scripts::{self, Script};
+use crate::{addresses, base, media, place, policies, websocket};
 
 /// Renders a bridge.
 pub(crate) fn unit(fleet: &Fleet, pool: &Pool, index: Index) -> Unit {
@@ -34,16 +32,11 @@ pub(crate) fn unit(fleet: &Fleet, pool: &Pool, index: Index) -> Unit {
     let mut pod = Pod::new(BTreeMap::new(), place::secrets(fleet, &pool.cluster));
     pod.env = env(fleet, pool, index);
     pod.ports = ports(pool, index);
-    pod.command = Some(scripts::command(START));
+    pod.command = Some(Script::JvbStart.command());
     pod.volumes = volumes(fleet, pool);
-    pod.volumes.push(scripts::mount(
-        &mut unit,
-        &name,
-        Component::Jvb,
-        &[(START, scripts::JVB_START), (PRESTOP, scripts::JVB_PRESTOP)],
-    ));
+    pod.volumes.push(scripts::volume(fleet, pool, Component::Jvb));
     pod.readiness = Some(json!({ "exec": { "command": health() }, "timeoutSeconds": 10 }));
-    pod.pre_stop = Some(json!({ "exec": { "command": scripts::command(PRESTOP) } }));
+    pod.pre_stop = Some(json!({ "exec": { "command": Script::JvbPrestop.command() } }));
     pod.grace_seconds = grace;
     pod.host_network = bridges.expose == BridgeExpose::HostNetwork;
     pod.affinity = Some(media::affinity(fleet, pool));
@@ -105,15 +98,15 @@ fn script_env(fleet: &Fleet, pool: &Pool, index: Index) -> Vec<(&'static str, En
     let mut env = Vec::new();
     if bridges.expose == BridgeExpose::LoadBalancer {
         // The address belongs to the bridge's own balancer, not to its node.
-        env.push(("JITSICTL_ADDRESS_KEY", Env::Text(Names(&fleet.name).bridge(&pool.name, index))));
+        env.push(("ADDRESS_KEY", Env::Text(Names(&fleet.name).bridge(&pool.name, index))));
     }
     let fallback = addresses::fallback(bridges);
     if !fallback.is_empty() {
-        env.push(("JITSICTL_ADDRESS_FALLBACK", Env::Text(fallback)));
+        env.push(("ADVERTISE_FALLBACK", Env::Text(fallback)));
     }
     // The hook gives up before the kubelet does, so that the bridge still gets a clean SIGTERM.
     let deadline = bridges.grace.as_secs().saturating_sub(30);
-    env.push(("JITSICTL_DRAIN_DEADLINE", Env::Text(deadline.to_string())));
+    env.push(("DRAIN_DEADLINE", Env::Text(deadline.to_string())));
     env
 }
 

@@ -1,11 +1,11 @@
 //! What the bridges and recorders of a pool share. All of it reaches them without replacing them.
 
-use fleet::{Fleet, Pool};
+use fleet::{Component, Fleet, Pool};
 use manifest::build::Metadata;
 use manifest::{Allocations, Kind, Names, Part, Surroundings, Unit, UnitBuilder, UnitId};
 use serde_json::json;
 
-use crate::{addresses, base, policies, servers, websocket};
+use crate::{addresses, base, policies, scripts, servers, websocket};
 
 /// The key of the bridges' XMPP servers; jvb includes a file of this name last.
 const WIRING_FILE: &str = "custom-jvb.conf";
@@ -22,11 +22,13 @@ pub(crate) fn unit(fleet: &Fleet, allocations: &Allocations, surroundings: &Surr
         let name = Names(&fleet.name).pool_wiring(&pool.name);
         let content = json!({ "data": { WIRING_FILE: config } });
         unit.add(Kind::ConfigMap, name, Part::Carry, Metadata::default(), content);
+        scripts::add(&mut unit, fleet, pool, Component::Jvb);
         addresses::add(&mut unit, fleet, surroundings, pool);
         policies::bridges(&mut unit, fleet, pool);
         websocket::add(&mut unit, fleet, pool);
     }
     if pool.recorders.replicas.max() > 0 {
+        scripts::add(&mut unit, fleet, pool, Component::Jibri);
         policies::recorders(&mut unit, fleet, pool);
     }
     unit.finish()
@@ -59,8 +61,8 @@ mod tests {
         let mut fleet = testing::split();
         fleet.data.pools[0].bridges.replicas = Replicas::Fixed(0);
         fleet.data.pools[0].recorders.replicas = Replicas::Fixed(1);
-        let names: Vec<String> =
-            rendered(&fleet).manifests.into_iter().map(|manifest| manifest.object.to_string()).collect();
-        assert_eq!(names, ["NetworkPolicy jitsi-media/meet-jibri-eu", "PodDisruptionBudget jitsi-media/meet-jibri-eu"]);
+        let unit = rendered(&fleet);
+        assert_eq!(unit.manifests.len(), 3);
+        assert!(unit.manifests.iter().all(|manifest| manifest.object.name.contains("jibri")), "{:?}", unit.manifests);
     }
 }

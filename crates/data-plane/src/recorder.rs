@@ -8,9 +8,9 @@ use manifest::pod::{Env, Pod, Port, Volume};
 use manifest::{Allocations, Kind, Names, Part, Surroundings, Unit, UnitBuilder, UnitId, labels, pod};
 use serde_json::{Value as Json, json};
 
-use crate::{base, place, policies, scripts, servers};
+use crate::scripts::{self, Script};
+use crate::{base, place, policies, servers};
 
-const PRESTOP: &str = "jibri-prestop.sh";
 const STORAGE: &str = "storage";
 const STORAGE_PATH: &str = "/storage";
 const FINALIZE: &str = "JIBRI_FINALIZE_RECORDING_SCRIPT_PATH";
@@ -41,10 +41,12 @@ pub(crate) fn unit(
     pod.volumes =
         vec![Volume::at("shm", json!({ "emptyDir": { "medium": "Memory", "sizeLimit": "2Gi" } }), "/dev/shm")];
     pod.volumes.extend(recorders.storage.as_ref().map(storage));
-    pod.volumes.push(scripts::mount(&mut unit, &name, Component::Jibri, &[(PRESTOP, scripts::JIBRI_PRESTOP)]));
+    pod.volumes.push(scripts::volume(fleet, pool, Component::Jibri));
     pod.readiness = Some(json!({ "exec": { "command": health() }, "timeoutSeconds": 10 }));
-    pod.liveness = Some(json!({ "exec": { "command": not_expired() }, "timeoutSeconds": 10, "periodSeconds": 15 }));
-    pod.pre_stop = Some(json!({ "exec": { "command": scripts::command(PRESTOP) } }));
+    pod.liveness = Some(
+        json!({ "exec": { "command": Script::JibriLiveness.command() }, "timeoutSeconds": 10, "periodSeconds": 15 }),
+    );
+    pod.pre_stop = Some(json!({ "exec": { "command": Script::JibriPrestop.command() } }));
     pod.grace_seconds = recorders.grace.as_secs();
     pod.affinity = Some(affinity(fleet));
     pod.carries_calls = true;
@@ -90,7 +92,7 @@ fn env(fleet: &Fleet, pool: &Pool, index: Index, servers: String) -> Vec<(&'stat
         (base::RECORDER_PASSWORD, password(base::RECORDER_PASSWORD)),
         ("JIBRI_INSTANCE_ID", text(&Names(&fleet.name).recorder_nickname(&pool.cluster, &pool.name, index))),
         // The hook gives up before the kubelet does.
-        ("JITSICTL_DRAIN_DEADLINE", text(&recorders.grace.as_secs().saturating_sub(30).to_string())),
+        ("DRAIN_DEADLINE", text(&recorders.grace.as_secs().saturating_sub(30).to_string())),
     ];
     let mut defaults = vec![
         // A used browser is thrown away: the recorder reports EXPIRED and its liveness probe recycles it in place.
@@ -161,15 +163,6 @@ fn health_url() -> String {
 
 fn health() -> Json {
     json!(["curl", "-fsS", "-o", "/dev/null", "--max-time", "5", health_url()])
-}
-
-/// Fails for a recorder that says it is used up, and for nothing else: no answer is no reason to end a recording.
-fn not_expired() -> Json {
-    let script = format!(
-        "state=$(curl -fsS --max-time 5 {} | jq -r .status.busyStatus); [ \"$state\" != EXPIRED ]",
-        health_url()
-    );
-    json!(["/bin/bash", "-c", script])
 }
 
 #[cfg(test)]

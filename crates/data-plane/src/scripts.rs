@@ -1,34 +1,74 @@
-//! Shell texts that a pod runs: an immutable ConfigMap of the unit, mounted as a directory.
+//! Shell texts that a pool's pods run: one immutable ConfigMap per pool and component, mounted as a directory.
+//!
+//! It belongs to the pool, not to each bridge: five hundred bridges would have five hundred copies. Its name carries
+//! the hash of its texts and stands in the pods' templates, so a changed text is a ConfigMap of another name, and a pod
+//! that runs keeps the hook that it was started with.
 
-use fleet::Component;
+use fleet::{Component, Fleet, Pool};
 use manifest::build::Metadata;
 use manifest::pod::Volume;
+use manifest::scripts::{JIBRI_LIVENESS, JIBRI_PRESTOP, JVB_PRESTOP, JVB_START};
 use manifest::{Kind, Part, UnitBuilder, short_hash};
 use serde_json::{Map, Value as Json, json};
 
-/// Starts a bridge.
-pub(crate) const JVB_START: &str = include_str!("scripts/jvb-start.sh");
-/// Lets a bridge empty before it stops.
-pub(crate) const JVB_PRESTOP: &str = include_str!("scripts/jvb-prestop.sh");
-/// Lets a recorder finish before it stops.
-pub(crate) const JIBRI_PRESTOP: &str = include_str!("scripts/jibri-prestop.sh");
-
 /// Where the container sees them.
-pub(crate) const FOLDER: &str = "/etc/jitsictl/scripts";
+const FOLDER: &str = "/etc/jitsictl/scripts";
 
-/// Adds the ConfigMap of these texts and gives the volume to mount. A changed text is a ConfigMap of another name, so
-/// that a pod that runs keeps the hook it was started with.
-pub(crate) fn mount(unit: &mut UnitBuilder, owner: &str, component: Component, texts: &[(&str, &str)]) -> Volume {
-    let data: Map<String, Json> = texts.iter().map(|(name, text)| ((*name).to_owned(), Json::from(*text))).collect();
-    let content = json!({ "immutable": true, "data": data });
-    let hash = short_hash(content.to_string());
-    let name = format!("{owner}-scripts-{}", hash.get(..8).unwrap_or(&hash));
-    unit.add(Kind::ConfigMap, name.clone(), Part::Roll, Metadata::of(component), content);
-    let source = json!({ "configMap": { "name": name, "defaultMode": 0o555 } });
-    Volume { name: "scripts".into(), source, mounts: vec![json!({ "mountPath": FOLDER, "readOnly": true })] }
+/// A text that a pod runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Script {
+    /// Starts a bridge.
+    JvbStart,
+    /// Lets a bridge empty before it stops.
+    JvbPrestop,
+    /// Lets a recorder finish before it stops.
+    JibriPrestop,
+    /// Says when a recorder has to be started anew.
+    JibriLiveness,
 }
 
-/// The command that runs one of them.
-pub(crate) fn command(name: &str) -> Vec<String> {
-    vec!["/bin/bash".to_owned(), format!("{FOLDER}/{name}")]
+impl Script {
+    const fn file(self) -> (&'static str, &'static str) {
+        match self {
+            Self::JvbStart => ("jvb-start.sh", JVB_START),
+            Self::JvbPrestop => ("jvb-prestop.sh", JVB_PRESTOP),
+            Self::JibriPrestop => ("jibri-prestop.sh", JIBRI_PRESTOP),
+            Self::JibriLiveness => ("jibri-liveness.sh", JIBRI_LIVENESS),
+        }
+    }
+
+    /// The command that runs it.
+    pub(crate) fn command(self) -> Vec<String> {
+        vec!["/bin/bash".to_owned(), format!("{FOLDER}/{}", self.file().0)]
+    }
+}
+
+/// What the pods of a component run.
+const fn of(component: Component) -> &'static [Script] {
+    match component {
+        Component::Jvb => &[Script::JvbStart, Script::JvbPrestop],
+        Component::Jibri => &[Script::JibriPrestop, Script::JibriLiveness],
+        Component::Prosody | Component::Jicofo | Component::Web | Component::Haproxy => &[],
+    }
+}
+
+fn config_map(fleet: &Fleet, pool: &Pool, component: Component) -> (String, Json) {
+    let data: Map<String, Json> =
+        of(component).iter().map(|script| script.file()).map(|(name, text)| (name.to_owned(), text.into())).collect();
+    let content = json!({ "immutable": true, "data": data });
+    let hash = short_hash(content.to_string());
+    (format!("{}-{}-{component}-scripts-{}", fleet.name, pool.name, hash.get(..8).unwrap_or(&hash)), content)
+}
+
+/// Adds the ConfigMap to the pool's unit.
+pub(crate) fn add(unit: &mut UnitBuilder, fleet: &Fleet, pool: &Pool, component: Component) {
+    let (name, content) = config_map(fleet, pool, component);
+    unit.add(Kind::ConfigMap, name, Part::Carry, Metadata::of(component), content);
+}
+
+/// The volume that a pod mounts.
+pub(crate) fn volume(fleet: &Fleet, pool: &Pool, component: Component) -> Volume {
+    let (name, _) = config_map(fleet, pool, component);
+    let source = json!({ "configMap": { "name": name, "defaultMode": 0o555 } });
+    Volume { name: "scripts".into(), source, mounts: vec![json!({ "mountPath": FOLDER, "readOnly": true })] }
 }

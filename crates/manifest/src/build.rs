@@ -119,7 +119,7 @@ impl UnitBuilder {
     pub fn finish(mut self) -> Unit {
         self.manifests.sort_by_key(|manifest| manifest.object.kind);
         let mut rolled = String::new();
-        for manifest in self.manifests.iter().filter(|manifest| manifest.part == Part::Roll) {
+        for manifest in self.manifests.iter_mut().filter(|manifest| manifest.part == Part::Roll) {
             rolled.push_str(&replaced_by(manifest));
             rolled.push('\n');
         }
@@ -149,15 +149,15 @@ impl UnitBuilder {
 }
 
 /// What of a manifest makes its unit be replaced: everything but the number of replicas.
-fn replaced_by(manifest: &Manifest) -> String {
-    if manifest.body.pointer("/spec/replicas").is_none() {
-        return manifest.body.to_string();
+/// It is taken out and put back: bodies are large, and there may be hundreds.
+fn replaced_by(manifest: &mut Manifest) -> String {
+    let spec = manifest.body.get_mut("spec").and_then(Json::as_object_mut);
+    let replicas = spec.and_then(|spec| spec.remove("replicas"));
+    let text = manifest.body.to_string();
+    if let Some(replicas) = replicas {
+        manifest.body["spec"]["replicas"] = replicas;
     }
-    let mut body = manifest.body.clone();
-    if let Some(Json::Object(spec)) = body.get_mut("spec") {
-        spec.remove("replicas");
-    }
-    body.to_string()
+    text
 }
 
 fn annotate(metadata: &mut Json, key: &str, value: &str) {

@@ -98,14 +98,14 @@ fn private_addresses_that_are_meant_are_not_hidden() {
 #[test]
 fn the_start_script_is_told_where_its_address_stands() {
     let mut fleet = testing::split();
-    assert_eq!(value(&fleet, "JITSICTL_ADDRESS_FALLBACK"), None);
-    assert_eq!(value(&fleet, "JITSICTL_ADDRESS_KEY"), None);
-    assert_eq!(value(&fleet, "JITSICTL_DRAIN_DEADLINE").unwrap(), "14370");
+    assert_eq!(value(&fleet, "ADVERTISE_FALLBACK"), None);
+    assert_eq!(value(&fleet, "ADDRESS_KEY"), None);
+    assert_eq!(value(&fleet, "DRAIN_DEADLINE").unwrap(), "14370");
     let bridges = &mut pool(&mut fleet).bridges;
     bridges.advertise_fallback = AdvertiseFallback::Address("203.0.113.1".parse().unwrap());
     bridges.expose = BridgeExpose::LoadBalancer;
-    assert_eq!(value(&fleet, "JITSICTL_ADDRESS_FALLBACK").unwrap(), "203.0.113.1");
-    assert_eq!(value(&fleet, "JITSICTL_ADDRESS_KEY").unwrap(), "meet-jvb-eu-1");
+    assert_eq!(value(&fleet, "ADVERTISE_FALLBACK").unwrap(), "203.0.113.1");
+    assert_eq!(value(&fleet, "ADDRESS_KEY").unwrap(), "meet-jvb-eu-1");
 }
 
 #[test]
