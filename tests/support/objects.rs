@@ -73,7 +73,13 @@ pub(crate) async fn delete(client: &Client, object: &Object) -> Result<(), Strin
 
 pub(crate) async fn merge(client: &Client, object: &Object, patch: &Value) -> Result<(), String> {
     let api = api(client, &object.kind, object.namespace.as_deref())?;
-    let merged = api.patch(&object.name, &PatchParams { field_manager: Some("kubectl-edit".to_owned()), ..PatchParams::default() }, &Patch::Merge(patch)).await;
+    let merged = api
+        .patch(
+            &object.name,
+            &PatchParams { field_manager: Some("kubectl-edit".to_owned()), ..PatchParams::default() },
+            &Patch::Merge(patch),
+        )
+        .await;
     merged.map(drop).map_err(|error| error.to_string())
 }
 

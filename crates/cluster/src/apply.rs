@@ -1,5 +1,7 @@
 //! Server-side apply: first politely, then as the table of managers says.
 
+use std::borrow::Cow;
+
 use fleet::Plane;
 use http::Method;
 use manifest::{Kind, ObjectRef};
@@ -78,9 +80,9 @@ impl Cluster {
             self.refuse_foreign(object, fleet_of(body)).await?;
         }
         let manager = manager(plane);
-        let mut body = body.clone();
+        let mut body = Cow::Borrowed(body);
         if let Before::Exactly(version) = &mode.before {
-            body["metadata"]["resourceVersion"] = json!(version);
+            body.to_mut()["metadata"]["resourceVersion"] = json!(version);
         }
         let (mut yielded, mut forced) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -100,7 +102,7 @@ impl Cluster {
                 Resolution::Stop(conflicts) => return Err(self.about(object, ErrorKind::Contested(conflicts))),
                 Resolution::Again { yielded: leave, forced: take } => {
                     for conflict in &leave {
-                        if !fields::remove(&mut body, &conflict.field) {
+                        if !fields::remove(body.to_mut(), &conflict.field) {
                             return Err(self.about(object, ErrorKind::Contested(leave)));
                         }
                     }

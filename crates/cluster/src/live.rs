@@ -50,7 +50,11 @@ struct ManagedFields {
 // By hand, since `#[serde(flatten)]` would read everything twice: a look at a large fleet is mostly this.
 impl<'de> Deserialize<'de> for Listed {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let (metadata, rest) = input.deserialize_map(Apart::new("metadata"))?;
+        let (metadata, mut rest) = input.deserialize_map(Apart::new("metadata"))?;
+        // Here, not later: a page of workloads never stands in memory unfolded.
+        if let Some(spec) = rest.get_mut("spec") {
+            plan::compare::fold(spec);
+        }
         Ok(Self { metadata: metadata.unwrap_or_default(), rest })
     }
 }

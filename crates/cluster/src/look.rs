@@ -30,7 +30,8 @@ pub struct Look {
     pub unreadable_records: BTreeMap<Plane, String>,
 }
 
-const PAGE: &str = "500";
+/// More than a large fleet has of a kind, so that one LIST does: what a server reads for it fits into memory easily.
+const PAGE: &str = "2500";
 
 impl Cluster {
     /// Looks at everything of the fleet in this cluster. A kind that may not be listed, or is not known there, leaves

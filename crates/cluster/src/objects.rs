@@ -146,12 +146,7 @@ impl Cluster {
     ///
     /// # Errors
     /// `Changed` when another pod has the name now.
-    pub async fn delete_pod(
-        &self,
-        name: &str,
-        uid: &str,
-        grace: Option<Duration>,
-    ) -> Result<Deletion, ClusterError> {
+    pub async fn delete_pod(&self, name: &str, uid: &str, grace: Option<Duration>) -> Result<Deletion, ClusterError> {
         self.delete_by(self.pod("delete", Method::DELETE, name), uid, None, grace).await
     }
 

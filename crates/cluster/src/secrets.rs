@@ -1,5 +1,6 @@
 //! Secret values: filled in at the last moment, never printed, compared by a hash whose key dies with the process.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -83,8 +84,11 @@ impl SecretMap {
     ///
     /// # Errors
     /// With the first key that has no value: a Secret is never applied in part, since that would remove the rest.
-    pub fn fill(&self, manifest: &Manifest) -> Result<Json, String> {
-        self.with(manifest, |value| STANDARD.encode(value.expose()))
+    pub fn fill<'a>(&self, manifest: &'a Manifest) -> Result<Cow<'a, Json>, String> {
+        if manifest.secrets.is_empty() {
+            return Ok(Cow::Borrowed(&manifest.body));
+        }
+        self.with(manifest, |value| STANDARD.encode(value.expose())).map(Cow::Owned)
     }
 
     /// The body as it is compared with what was listed: `data` holds hashes.
@@ -97,9 +101,6 @@ impl SecretMap {
 
     fn with(&self, manifest: &Manifest, show: impl Fn(&SecretBytes) -> String) -> Result<Json, String> {
         let mut body = manifest.body.clone();
-        if manifest.secrets.is_empty() {
-            return Ok(body);
-        }
         let mut data = Map::new();
         for (key, reference) in &manifest.secrets {
             let value = self.0.get(reference).ok_or_else(|| key.clone())?;
@@ -209,7 +210,7 @@ mod tests {
 
         let sent = map.fill(&manifest).unwrap();
         assert_eq!(sent["data"]["JVB_AUTH_PASSWORD"], "c2VzYW1l");
-        let mut listed = sent;
+        let mut listed = sent.into_owned();
         key.redact(&mut listed);
         assert_eq!(listed, map.fingerprint(&manifest, &key).unwrap());
         assert_ne!(key.hash(b"sesame"), RunKey::new(&mut rand::rng()).hash(b"sesame"));

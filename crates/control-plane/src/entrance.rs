@@ -65,10 +65,8 @@ fn server(fleet: &Fleet, allocations: &Allocations, name: &ShardName, shard: &Sh
 /// any more; only pages without a room would ask for it, and those go to the live one.
 fn leaver(fleet: &Fleet, allocations: &Allocations, name: &ShardName, live: &str) -> Server {
     let slot = allocations.serving(name);
-    let namespace = fleet
-        .clusters
-        .get(&fleet.control.cluster)
-        .map_or(fleet.name.as_str(), |cluster| &cluster.namespace);
+    let namespace =
+        fleet.clusters.get(&fleet.control.cluster).map_or(fleet.name.as_str(), |cluster| &cluster.namespace);
     let host = Names(&fleet.name).of_slot(name, slot, Component::Web);
     Server {
         name: format!("{name}-{slot}"),

@@ -182,6 +182,7 @@ fn start_bridge(name: &str, fallback: &str, later: Option<&str>) -> (String, Str
         ("INIT", &init),
         ("NODE_NAME", "node-1"),
         ("WAIT_INTERVAL", "0.05"),
+        ("FALLBACK_AFTER", "0"),
         ("ADVERTISE_FALLBACK", fallback),
     ];
     let (output, _) = run(scripts::JVB_START, &env);
@@ -207,11 +208,22 @@ fn a_bridge_without_its_address_takes_the_fallback() {
 fn a_bridge_that_waits_for_its_address_can_be_stopped() {
     let folder = tempdir("stopped");
     let mut command = Command::new("bash");
+    std::fs::write(folder.join("wiring.conf"), "").unwrap();
     command.args(["-c", scripts::JVB_START]).env("ADDRESSES_DIR", &folder).env("NODE_NAME", "node-1");
+    command.env("WIRING_FILE", folder.join("wiring.conf"));
     let mut child = command.env("WAIT_INTERVAL", "5").stdout(std::process::Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(300));
     let start = Instant::now();
     Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert!(start.elapsed() < Duration::from_secs(3));
+}
+
+#[test]
+fn a_bridge_without_its_wiring_does_not_start() {
+    let folder = tempdir("unwired");
+    let missing = folder.join("nothing.conf").display().to_string();
+    let (output, _) = run(scripts::JVB_START, &[("WIRING_FILE", missing.as_str()), ("INIT", "/bin/true")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("is missing"));
 }

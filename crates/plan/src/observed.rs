@@ -69,7 +69,8 @@ pub struct LiveObject {
     pub uid: String,
     /// Its `resourceVersion`.
     pub version: String,
-    /// Everything but `metadata.managedFields`. Secrets: `data` values replaced by a keyed hash of this run.
+    /// Everything but `metadata.managedFields`. Secrets: `data` values replaced by a keyed hash of this run. The pod
+    /// template of a workload is [folded](crate::compare::fold).
     pub body: Json,
     /// Field managers that applied or updated it, ours included.
     pub managers: BTreeSet<String>,

@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use sandbox::{ClusterAccess, World};
 use testbed::{AuditEntry, Cluster, Options, Sources, Testbed};
 
 use crate::shell::{self, Failure, Result, cargo};
@@ -30,6 +29,9 @@ pub(crate) struct Arguments {
     /// Bridges of each of its shards
     #[arg(long, default_value_t = 10)]
     bridges: usize,
+    /// The program to measure, instead of a release build of this tree
+    #[arg(long)]
+    jitsictl: Option<PathBuf>,
     /// A Helm chart to measure in the same run, installed with its own values
     #[arg(long)]
     peer_chart: Option<PathBuf>,
@@ -38,15 +40,21 @@ pub(crate) struct Arguments {
     peer_set: Vec<String>,
 }
 
-/// The cluster of the measured fleet, of the bare requests, and of the chart.
-const CLUSTERS: [&str; 3] = ["hq", "limit", "peer"];
-
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if cfg!(debug_assertions) {
+        return optimised();
+    }
     crate::api_servers::ready()?;
-    shell::run(cargo().args(["build", "--quiet", "--release", "--package", "jitsictl"]))?;
+    let jitsictl = match &arguments.jitsictl {
+        Some(ready) => ready.clone(),
+        None => {
+            shell::run(cargo().args(["build", "--quiet", "--release", "--package", "jitsictl"]))?;
+            shell::workspace().join("target/release/jitsictl")
+        }
+    };
     let peer = arguments.peer_chart.as_deref().map(|chart| Peer::build(chart, &arguments.peer_set)).transpose()?;
     let folder = tempfile::tempdir().map_err(Failure::because("cannot create a temporary folder"))?;
-    let bench = Bench { jitsictl: shell::workspace().join("target/release/jitsictl"), folder: folder.path(), peer };
+    let bench = Bench { jitsictl, folder: folder.path(), peer };
 
     let mut table = Table::new(["what", "jitsictl", "beside it", "ratio"]);
     let small = bench.fleet("small", 1, 1)?;
@@ -58,6 +66,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     runtime.block_on(bench.apply(&mut table, &size, &large))?;
     println!("{table}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same again by an optimised build of ourselves: a slow client would itself be the limit that it measures.
+fn optimised() -> Result<ExitCode> {
+    let mut again = cargo();
+    again.args(["run", "--quiet", "--release", "--package", "xtask", "--"]).args(std::env::args_os().skip(1));
+    shell::run(&mut again).map(|()| ExitCode::SUCCESS)
 }
 
 struct Bench<'a> {
@@ -86,53 +101,59 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// Each on a cluster of its own, one after the other: what controllers do about one must not slow the next.
+    /// There are no nodes, so no pod ever starts: what is measured is what becomes of the objects.
     async fn apply(&self, table: &mut Table<4>, size: &str, fleet: &Path) -> Result<()> {
-        let names = if self.peer.is_some() { &CLUSTERS[..] } else { &CLUSTERS[..2] };
-        let testbed = Testbed::start(names, Options { audit: true, sources: Sources::of_this_machine() }).await?;
-        let access = testbed.clusters().iter().zip(testbed::LOAD_BALANCERS).map(|(cluster, load_balancer_base)| {
-            ClusterAccess { name: cluster.name().to_owned(), config: cluster.config().clone(), load_balancer_base }
-        });
-        let world = World::start(access.collect()).await.map_err(Failure::new)?;
-
         let rendered =
             tokio::task::block_in_place(|| process::run(self.jitsictl("render", fleet).args(["-o", "json"])))?;
-        let limit = limit::bare_patches(testbed.cluster("limit")?, &rendered.output).await?;
-        let (ours, peers) = (testbed.cluster("hq")?, self.peer.as_ref());
+        let limit = {
+            let testbed = start("limit").await?;
+            limit::bare_patches(testbed.cluster("limit")?, &rendered.output).await?
+        };
+        let (installed, upgraded) = self.peer().await?.unzip();
+
+        let testbed = start("hq").await?;
+        let ours = testbed.cluster("hq")?;
         let apply = || {
             let mut command = self.jitsictl("apply", fleet);
-            command.args(["--create-namespaces", "--timeout", "10m"]).env("KUBECONFIG", testbed.kubeconfig());
+            command.args(["--create-namespaces", "--timeout", "10m", "-o", "json"]);
+            command.env("KUBECONFIG", testbed.kubeconfig());
             command
         };
-        let helm = |verb: &str| {
-            let run = |peer: &Peer| process::run(&mut peer.release(verb, testbed.kubeconfig(), "peer"));
-            tokio::task::block_in_place(|| peers.map(run).transpose())
-        };
-
         let first = Applied::measure(ours, &mut apply()).await?;
         let what = format!("fresh apply to its last write, {size} ({} writes)", first.writes());
         let note = format!("{} bare PATCHes, 16 at once", limit.objects);
         table.row(compared(&what, first.to_last_write(), &note, Some(limit.took)));
-        if let Some(installed) = helm("install")? {
-            table.row(compared(
-                "the same, beside the chart",
-                first.to_last_write(),
-                "helm install",
-                Some(installed.took),
-            ));
+        if installed.is_some() {
+            table.row(compared("the same, beside the chart", first.to_last_write(), "helm install", installed));
         }
 
         let again = Applied::measure(ours, &mut apply()).await?;
         let what = format!("apply, nothing changed ({} writes, {} lists)", again.writes(), again.lists());
-        let upgraded = helm("upgrade")?.map(|upgraded| upgraded.took);
         table.row(compared(&what, again.process.took, "helm upgrade", upgraded));
-        let memory = again.process.peak_memory.max(first.process.peak_memory) as f64 / f64::from(1 << 20);
-        table.row(["peak memory of apply".into(), format!("{memory:.0} MiB"), String::new(), String::new()]);
-        world.stop().await;
+        for (what, run) in [("peak memory, fresh apply", &first), ("peak memory, nothing changed", &again)] {
+            let peak = run.process.peak_memory as f64 / f64::from(1 << 20);
+            table.row([what.to_owned(), format!("{peak:.0} MiB"), String::new(), String::new()]);
+        }
         Ok(())
+    }
+
+    /// How long the chart takes to be installed, and to be upgraded to what it is.
+    async fn peer(&self) -> Result<Option<(Duration, Duration)>> {
+        let Some(peer) = &self.peer else { return Ok(None) };
+        let testbed = start("peer").await?;
+        let run = |verb: &str| {
+            tokio::task::block_in_place(|| process::run(&mut peer.release(verb, testbed.kubeconfig(), "peer")))
+        };
+        Ok(Some((run("install")?.took, run("upgrade")?.took)))
     }
 }
 
-/// One run of apply, and what its cluster saw of it.
+async fn start(name: &str) -> Result<Testbed> {
+    Ok(Testbed::start(&[name], Options { audit: true, sources: Sources::of_this_machine() }).await?)
+}
+
+/// One run of apply up to its verdict on the objects, and what its cluster saw of it.
 struct Applied {
     process: process::Finished,
     requests: Vec<AuditEntry>,
@@ -141,7 +162,7 @@ struct Applied {
 impl Applied {
     async fn measure(cluster: &Cluster, command: &mut Command) -> Result<Self> {
         let mark = cluster.audit_mark().await?;
-        let process = tokio::task::block_in_place(|| process::run(command))?;
+        let process = tokio::task::block_in_place(|| process::run_until(command, nothing_to_write))?;
         let mut requests = cluster.audit_since(mark).await?;
         requests.retain(|request| request.user_agent.starts_with("jitsictl/"));
         Ok(Self { process, requests })
@@ -155,11 +176,18 @@ impl Applied {
         self.requests.iter().filter(|request| request.verb == "list").count()
     }
 
-    /// From the start of the process; what follows the last write is waiting for pods.
+    /// From the start of the process.
     fn to_last_write(&self) -> Duration {
         let last = self.requests.iter().filter(|request| request.is_write()).map(|request| request.at).max();
         last.map_or(Duration::ZERO, |last| last.duration_since(self.process.begun).unsigned_abs())
     }
+}
+
+/// Whether this event says that every object is as it should be; what follows is waiting for pods.
+fn nothing_to_write(line: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(line).is_ok_and(|event| {
+        event["event"] == "planned" && event["steps"] == 0 && event["changes"] == serde_json::json!({})
+    })
 }
 
 fn median(runs: usize, mut run: impl FnMut() -> Result<Duration>) -> Result<Duration> {

@@ -108,9 +108,27 @@ fn is_plain(text: &str) -> bool {
     if !(first.is_ascii_alphabetic() || *first == b'/') || matches!(last, b' ' | b':') {
         return false;
     }
-    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b" -_./:@+=()$%*~,;<>^".contains(byte);
-    bytes.iter().all(harmless) && !text.contains(": ") && !is_word_with_meaning(text)
+    bytes.iter().all(|byte| HARMLESS[usize::from(*byte)])
+        && !bytes.windows(2).any(|pair| pair == b": ")
+        && !is_word_with_meaning(text)
 }
+
+/// Bytes that mean nothing inside of a bare text. A table, since nearly every byte that is written is looked up.
+const HARMLESS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b" -_./:@+=()$%*~,;<>^";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
 
 /// Words that are a boolean, a null or a number to some reader.
 fn is_word_with_meaning(text: &str) -> bool {
@@ -147,11 +165,11 @@ const fn is_printable(char: char) -> bool {
 
 /// Whether a text reads best as a literal block, and survives it.
 fn is_block(text: &str) -> bool {
-    let Some(first) = text.chars().next() else { return false };
+    let Some(first) = text.bytes().next() else { return false };
     // Readers guess the depth from the first line, and disagree about lines of nothing but blanks.
     text.contains('\n')
-        && !matches!(first, ' ' | '\t' | '\n')
-        && text.chars().all(|char| char == '\n' || char == '\t' || is_printable(char))
+        && !matches!(first, b' ' | b'\t' | b'\n')
+        && text.chars().all(|char| matches!(char, '\n' | '\t' | ' '..='~') || is_printable(char))
         && text.split('\n').all(|line| line.is_empty() || !line.trim_matches([' ', '\t']).is_empty())
 }
 

@@ -11,7 +11,8 @@ seen=$(sum)
 "$haproxy" -W -db -f "$file" &
 master=$!
 # Soft: open websockets go on until the grace period ends.
-trap 'kill -USR1 "$master" 2>/dev/null' TERM INT
+# USR1 is what the official image asks to be stopped with.
+trap 'kill -USR1 "$master" 2>/dev/null' TERM INT USR1
 
 while kill -0 "$master" 2>/dev/null; do
   # In the background, so that a signal is not kept waiting.

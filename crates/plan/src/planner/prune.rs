@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::{ClusterName, Plane, ShardName, Slot};
 use manifest::{Kind, Names, ObjectRef, Scope, UnitId};
+use serde_json::Value as Json;
 
 use super::Draft;
 use super::bridge::Candidate;
 use super::live::Presence;
 use crate::{
-    BlastRadius, BlockedBy, Change, ClusterView, Difference, Known, NamespaceState, Owned, Removal, Step, Tombstone,
+    BlastRadius, BlockedBy, Change, ClusterView, Difference, Known, LiveObject, NamespaceState, Owned, Removal, Step,
+    Tombstone,
 };
 
 impl<'a> Draft<'a> {
@@ -268,12 +270,20 @@ fn slot_pods(view: &ClusterView, shard: &ShardName, slot: Slot) -> Vec<String> {
         .collect()
 }
 
-/// Pods that refer to the object that a step would delete.
+/// Pods that refer to the object that a step would delete, and workloads whose next pod would.
 fn referenced(view: &ClusterView, step: &Step) -> BTreeSet<String> {
     let Step::Prune { object, .. } = step else { return BTreeSet::new() };
-    view.pods
-        .values()
-        .filter(|pod| pod.references.contains(&(object.kind, object.name.clone())))
-        .map(|pod| pod.name.clone())
-        .collect()
+    let pods = view.pods.values().filter(|pod| pod.references.contains(&(object.kind, object.name.clone())));
+    let mut found: BTreeSet<String> = pods.map(|pod| pod.name.clone()).collect();
+    if matches!(object.kind, Kind::ConfigMap | Kind::Secret) {
+        let quoted = format!("\"{}\"", object.name);
+        let mentions = |live: &LiveObject| match live.body.pointer("/spec/template") {
+            // Folded: a name in quotes is found as well in the text.
+            Some(Json::String(text)) => text.contains(&quoted),
+            Some(template) => template.to_string().contains(&quoted),
+            None => false,
+        };
+        found.extend(view.objects.values().filter(|live| mentions(live)).map(|live| live.object.name.clone()));
+    }
+    found
 }
