@@ -28,16 +28,18 @@ mod web;
 mod tests;
 
 use fleet::{Fleet, Shard, ShardName, Slot};
-use manifest::{Allocations, Unit};
+use manifest::{Allocations, Unit, parallel};
 
 /// Renders every unit of the control plane, each shard in its serving slot.
 #[must_use]
 pub fn render(fleet: &Fleet, allocations: &Allocations) -> Vec<Unit> {
     let mut units = vec![base::render(fleet)];
-    for (name, shard) in &fleet.control.shards {
-        units.push(shard::render(fleet, allocations, name));
-        units.extend(render_slot(fleet, name, shard, allocations.serving(name)));
-    }
+    let shards: Vec<(&ShardName, &Shard)> = fleet.control.shards.iter().collect();
+    let rendered = parallel::map(&shards, |(name, shard)| {
+        let [slot, web] = render_slot(fleet, name, shard, allocations.serving(name));
+        [shard::render(fleet, allocations, name), slot, web]
+    });
+    units.extend(rendered.into_iter().flatten());
     units.push(haproxy::render(fleet, allocations));
     units
 }

@@ -22,23 +22,35 @@ mod servers;
 mod websocket;
 mod wiring;
 
-use fleet::{ClusterName, Fleet, Index, ShardName, Slot};
-use manifest::{Allocations, PendingReason, Surroundings, Unit, UnitId};
+use fleet::{ClusterName, Fleet, Index, Pool, ShardName, Slot};
+use manifest::{Allocations, PendingReason, Surroundings, Unit, UnitId, parallel};
 
 /// Renders all units of the data plane, in the order of applying.
 #[must_use]
 pub fn render(fleet: &Fleet, allocations: &Allocations, surroundings: &Surroundings) -> Vec<Unit> {
     let mut units = base::units(fleet);
     units.extend(wiring::units(fleet, allocations, surroundings));
-    for pool in &fleet.data.pools {
-        units.push(pool::unit(fleet, allocations, surroundings, pool));
-        units.extend((0..pool.bridges.replicas.initial()).map(|index| bridge::unit(fleet, pool, Index(index))));
-        units.extend(
-            (0..pool.recorders.replicas.initial())
-                .map(|index| recorder::unit(fleet, allocations, surroundings, pool, Index(index))),
-        );
-    }
+    let seats: Vec<(&Pool, Seat)> =
+        fleet.data.pools.iter().flat_map(|pool| seats(pool).map(move |seat| (pool, seat))).collect();
+    units.extend(parallel::map(&seats, |(pool, seat)| match seat {
+        Seat::Pool => pool::unit(fleet, allocations, surroundings, pool),
+        Seat::Bridge(index) => bridge::unit(fleet, pool, *index),
+        Seat::Recorder(index) => recorder::unit(fleet, allocations, surroundings, pool, *index),
+    }));
     units
+}
+
+/// A unit of a pool.
+enum Seat {
+    Pool,
+    Bridge(Index),
+    Recorder(Index),
+}
+
+fn seats(pool: &Pool) -> impl Iterator<Item = Seat> {
+    let bridges = (0..pool.bridges.replicas.initial()).map(|index| Seat::Bridge(Index(index)));
+    let recorders = (0..pool.recorders.replicas.initial()).map(|index| Seat::Recorder(Index(index)));
+    std::iter::once(Seat::Pool).chain(bridges).chain(recorders)
 }
 
 /// The wirings that should be there, but whose address is not known yet. They did not leave the file: what is in the

@@ -4,6 +4,8 @@
 //! the hash of its texts and stands in the pods' templates, so a changed text is a ConfigMap of another name, and a pod
 //! that runs keeps the hook that it was started with.
 
+use std::sync::LazyLock;
+
 use fleet::{Component, Fleet, Pool};
 use manifest::build::Metadata;
 use manifest::pod::Volume;
@@ -52,23 +54,37 @@ const fn of(component: Component) -> &'static [Script] {
     }
 }
 
-fn config_map(fleet: &Fleet, pool: &Pool, component: Component) -> (String, Json) {
+fn content(component: Component) -> Json {
     let data: Map<String, Json> =
         of(component).iter().map(|script| script.file()).map(|(name, text)| (name.to_owned(), text.into())).collect();
-    let content = json!({ "immutable": true, "data": data });
-    let hash = short_hash(content.to_string());
-    (format!("{}-{}-{component}-scripts-{}", fleet.name, pool.name, hash.get(..8).unwrap_or(&hash)), content)
+    json!({ "immutable": true, "data": data })
+}
+
+/// The texts are constants: so are their hashes.
+fn hash(component: Component) -> &'static str {
+    static JVB: LazyLock<String> = LazyLock::new(|| short_hash(content(Component::Jvb).to_string()));
+    static JIBRI: LazyLock<String> = LazyLock::new(|| short_hash(content(Component::Jibri).to_string()));
+    match component {
+        Component::Jvb => &JVB,
+        Component::Jibri => &JIBRI,
+        Component::Prosody | Component::Jicofo | Component::Web | Component::Haproxy => "none",
+    }
+}
+
+fn name(fleet: &Fleet, pool: &Pool, component: Component) -> String {
+    let hash = hash(component);
+    format!("{}-{}-{component}-scripts-{}", fleet.name, pool.name, hash.get(..8).unwrap_or(hash))
 }
 
 /// Adds the ConfigMap to the pool's unit.
 pub(crate) fn add(unit: &mut UnitBuilder, fleet: &Fleet, pool: &Pool, component: Component) {
-    let (name, content) = config_map(fleet, pool, component);
-    unit.add(Kind::ConfigMap, name, Part::Carry, Metadata::of(component), content);
+    let name = name(fleet, pool, component);
+    unit.add(Kind::ConfigMap, name, Part::Carry, Metadata::of(component), content(component));
 }
 
 /// The volume that a pod mounts.
 pub(crate) fn volume(fleet: &Fleet, pool: &Pool, component: Component) -> Volume {
-    let (name, _) = config_map(fleet, pool, component);
+    let name = name(fleet, pool, component);
     let source = json!({ "configMap": { "name": name, "defaultMode": 0o555 } });
     Volume { name: "scripts".into(), source, mounts: vec![json!({ "mountPath": FOLDER, "readOnly": true })] }
 }

@@ -115,25 +115,29 @@ impl UnitBuilder {
     }
 
     /// Hashes what replaces the unit, writes that hash on its pods and each object's own hash on the object.
+    ///
+    /// Each body is turned into text once: there may be thousands.
     #[must_use]
     pub fn finish(mut self) -> Unit {
         self.manifests.sort_by_key(|manifest| manifest.object.kind);
         let mut rolled = String::new();
-        for manifest in self.manifests.iter_mut().filter(|manifest| manifest.part == Part::Roll) {
-            rolled.push_str(&replaced_by(manifest));
-            rolled.push('\n');
+        let mut digests = Vec::with_capacity(self.manifests.len());
+        for manifest in &mut self.manifests {
+            let (text, replicas) = text_without_replicas(manifest);
+            digests.push(short_hash(format!("{text}\n{replicas:?}\n{:?}", manifest.secrets)));
+            if manifest.part == Part::Roll {
+                rolled.push_str(&text);
+                rolled.push('\n');
+            }
         }
         let roll = short_hash(&rolled);
-        for manifest in &mut self.manifests {
+        for (manifest, mut digest) in self.manifests.iter_mut().zip(digests) {
             if let Some(template) = manifest.body.pointer_mut("/spec/template/metadata") {
                 annotate(template, labels::ROLL, &roll);
-            }
-            let mut text = manifest.body.to_string();
-            for (key, secret) in &manifest.secrets {
-                text.push_str(&format!("\n{key}={secret:?}"));
+                digest = short_hash(format!("{digest}\n{roll}"));
             }
             if let Some(meta) = manifest.body.get_mut("metadata") {
-                annotate(meta, labels::INTENT, &short_hash(&text));
+                annotate(meta, labels::INTENT, &digest);
             }
         }
         Unit {
@@ -148,16 +152,15 @@ impl UnitBuilder {
     }
 }
 
-/// What of a manifest makes its unit be replaced: everything but the number of replicas.
-/// It is taken out and put back: bodies are large, and there may be hundreds.
-fn replaced_by(manifest: &mut Manifest) -> String {
+/// The body as text but for the number of replicas, which replaces nothing; and that number.
+fn text_without_replicas(manifest: &mut Manifest) -> (String, Option<Json>) {
     let spec = manifest.body.get_mut("spec").and_then(Json::as_object_mut);
     let replicas = spec.and_then(|spec| spec.remove("replicas"));
     let text = manifest.body.to_string();
-    if let Some(replicas) = replicas {
-        manifest.body["spec"]["replicas"] = replicas;
+    if let Some(replicas) = &replicas {
+        manifest.body["spec"]["replicas"] = replicas.clone();
     }
-    text
+    (text, replicas)
 }
 
 fn annotate(metadata: &mut Json, key: &str, value: &str) {

@@ -11,6 +11,7 @@ pub mod build;
 pub mod kind;
 pub mod labels;
 pub mod names;
+pub mod parallel;
 pub mod pod;
 pub mod quantity;
 pub mod scripts;
