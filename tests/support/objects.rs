@@ -7,7 +7,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::script::Object;
+use super::script::{Answer, Object};
 
 /// The kinds that scenarios speak of: kind, group, version, plural, and whether it lives in a namespace.
 const KINDS: &[(&str, &str, &str, &str, bool)] = &[
@@ -85,11 +85,23 @@ pub(crate) async fn merge(client: &Client, object: &Object, patch: &Value) -> Re
 
 /// Applies a manifest under a field manager that is nobody's of ours.
 pub(crate) async fn apply(client: &Client, manifest: &Value) -> Result<(), String> {
+    applied(client, manifest, &PatchParams::apply("somebody-else").force()).await
+}
+
+/// Asks whether a manifest would be accepted; writes nothing.
+pub(crate) async fn try_apply(client: &Client, manifest: &Value) -> Answer {
+    match applied(client, manifest, &PatchParams::apply("somebody-else").force().dry_run()).await {
+        Ok(()) => Answer::Accepted,
+        Err(_) => Answer::Refused,
+    }
+}
+
+async fn applied(client: &Client, manifest: &Value, parameters: &PatchParams) -> Result<(), String> {
     let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str);
     let kind = text("/kind").ok_or("the manifest has no kind")?;
     let name = text("/metadata/name").ok_or("the manifest has no name")?;
     let api = api(client, kind, text("/metadata/namespace"))?;
-    let applied = api.patch(name, &PatchParams::apply("somebody-else").force(), &Patch::Apply(manifest)).await;
+    let applied = api.patch(name, parameters, &Patch::Apply(manifest)).await;
     applied.map(drop).map_err(|error| error.to_string())
 }
 

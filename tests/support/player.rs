@@ -40,7 +40,7 @@ impl<'a> Player<'a> {
             let credential = cluster.user(&user, &Rights::Everything).await.map_err(|error| error.to_string())?;
             contexts.insert(cluster.name().to_owned(), (cluster.name().to_owned(), credential));
         }
-        let port = (30_040 + 40 * number).to_string();
+        let port = (30_400 + 40 * number).to_string();
         let player = Self {
             stage,
             user,
@@ -209,6 +209,19 @@ impl<'a> Player<'a> {
                 let manifest: Value =
                     serde_saphyr::from_str(&self.fill(text)).map_err(|error| format!("no manifest: {error}"))?;
                 objects::apply(self.cluster(cluster)?.client(), &manifest).await
+            }
+            Action::Probe { cluster, text, answer } => {
+                let manifest: Value =
+                    serde_saphyr::from_str(&self.fill(text)).map_err(|error| format!("no manifest: {error}"))?;
+                let client = self.cluster(cluster)?.client();
+                let patience = Instant::now() + Duration::from_secs(20);
+                while objects::try_apply(client, &manifest).await != *answer {
+                    if Instant::now() >= patience {
+                        return Err(format!("it is not {answer:?} after 20 s"));
+                    }
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Ok(())
             }
             Action::Patch { object, text } => {
                 let patch: Value =

@@ -21,30 +21,103 @@ pub(crate) struct Step {
     pub(crate) action: Action,
 }
 
+/// What an API server says to a manifest in a dry run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Accepted,
+    Refused,
+}
+
 #[derive(Debug, PartialEq)]
 pub(crate) enum Action {
     Run(Run),
-    Copy { folder: String },
-    Write { path: String, text: String },
-    Edit { path: String, from: String, to: String },
-    Env { name: String, value: String },
-    Remember { name: String, object: Object, pointer: String },
-    Check { within: Duration, check: Check },
+    Copy {
+        folder: String,
+    },
+    Write {
+        path: String,
+        text: String,
+    },
+    Edit {
+        path: String,
+        from: String,
+        to: String,
+    },
+    Env {
+        name: String,
+        value: String,
+    },
+    Remember {
+        name: String,
+        object: Object,
+        pointer: String,
+    },
+    Check {
+        within: Duration,
+        check: Check,
+    },
     AuditMark,
-    Audit { cluster: String, requests: Requests, compare: Compare, count: usize },
-    Apply { cluster: String, text: String },
-    Patch { object: Object, text: String },
-    Delete { object: Object },
-    LoadBalancer { object: Object, addresses: Vec<String> },
-    People { object: Object, conferences: u64, participants: u64 },
-    Crash { object: Object },
-    HoldLoadBalancers { cluster: String, hold: bool },
-    Image { tag: String, fails: bool },
-    Stop { cluster: String },
-    Start { cluster: String },
-    Point { context: String, cluster: String },
-    Expire { context: String },
-    Restrict { context: String, namespace: Option<String>, text: String },
+    Audit {
+        cluster: String,
+        requests: Requests,
+        compare: Compare,
+        count: usize,
+    },
+    Apply {
+        cluster: String,
+        text: String,
+    },
+    /// Waits until the API server gives this answer: policies take effect a little after they are accepted.
+    Probe {
+        cluster: String,
+        text: String,
+        answer: Answer,
+    },
+    Patch {
+        object: Object,
+        text: String,
+    },
+    Delete {
+        object: Object,
+    },
+    LoadBalancer {
+        object: Object,
+        addresses: Vec<String>,
+    },
+    People {
+        object: Object,
+        conferences: u64,
+        participants: u64,
+    },
+    Crash {
+        object: Object,
+    },
+    HoldLoadBalancers {
+        cluster: String,
+        hold: bool,
+    },
+    Image {
+        tag: String,
+        fails: bool,
+    },
+    Stop {
+        cluster: String,
+    },
+    Start {
+        cluster: String,
+    },
+    Point {
+        context: String,
+        cluster: String,
+    },
+    Expire {
+        context: String,
+    },
+    Restrict {
+        context: String,
+        namespace: Option<String>,
+        text: String,
+    },
 }
 
 /// A command and what must come of it.
@@ -209,6 +282,12 @@ fn action(verb: &str, rest: &str, document: Option<String>) -> Result<Action, St
         ("audit", ["writes", cluster, op, count]) => audit(cluster, Requests::Writes, op, count)?,
         ("audit", ["requests", cluster, verb, resource, op, count]) => {
             audit(cluster, Requests::Of { verb: own(verb), resource: own(resource) }, op, count)?
+        }
+        ("refused", [cluster]) => {
+            Action::Probe { cluster: own(cluster), text: text("refused CLUSTER <<END")?, answer: Answer::Refused }
+        }
+        ("accepted", [cluster]) => {
+            Action::Probe { cluster: own(cluster), text: text("accepted CLUSTER <<END")?, answer: Answer::Accepted }
         }
         ("apply", [cluster]) => Action::Apply { cluster: own(cluster), text: text("apply CLUSTER <<END")? },
         ("patch", [cluster, kind, id]) => {

@@ -23,18 +23,10 @@ pub(crate) fn parse(text: &str, source: &Text) -> Result<Node, Problem> {
     let mut builder =
         Builder { source, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None, documents: 0 };
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| tab(text, source).unwrap_or_else(|| builder.syntax(&error)))?;
+        let (event, span) = event.map_err(|error| builder.syntax(&error))?;
         builder.event(event, &span)?;
     }
     Ok(builder.root.unwrap_or(Node { span: Span { line: 1, column: 1, len: 1 }, kind: Kind::Mapping(Vec::new()) }))
-}
-
-/// The first tab that indents a line: YAML's own message for it points elsewhere.
-fn tab(text: &str, source: &Text) -> Option<Problem> {
-    let indents = |line: &str| line.find('\t').filter(|at| line[..*at].chars().all(char::is_whitespace));
-    let (line, column) = text.lines().enumerate().find_map(|(line, text)| Some((line + 1, indents(text)? + 1)))?;
-    let problem = Problem::error("a tab indents this line; YAML takes spaces only");
-    Some(problem.at(source.label(Span { line, column, len: 1 })).hint("replace the tab by spaces"))
 }
 
 /// A collection that is still open.
@@ -165,7 +157,9 @@ impl Builder<'_> {
             let text = self.source.line(number);
             text[..text.len() - text.trim_start().len()].contains('\t')
         };
-        if let Some(tabbed) = [line, line.saturating_sub(1)].into_iter().find(|number| indented_by_tab(*number)) {
+        if let Some(tabbed) =
+            [line, line.saturating_sub(1), line + 1].into_iter().find(|number| indented_by_tab(*number))
+        {
             let column = self.source.line(tabbed).chars().position(|c| c == '\t').unwrap_or(0) + 1;
             return Problem::error("a tab indents this line; YAML wants spaces")
                 .at(self.source.label(Span { line: tabbed, column, len: 1 }))
