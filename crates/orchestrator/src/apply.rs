@@ -39,9 +39,7 @@ pub async fn apply(loaded: &Loaded, options: &Options, tell: &(dyn Fn(Event) + S
         run.begin(&mut round).await?;
         run.report(&round);
         let steps = run.possible(&round.plan);
-        let out_of_time = Instant::now() >= deadline;
-        let may_act = !(out_of_time && run.policy.last_call);
-        if may_act && !steps.is_empty() {
+        if !steps.is_empty() {
             let before = (run.done.written, run.done.deleted);
             run.act(&mut round, steps).await;
             if before == (run.done.written, run.done.deleted) {
@@ -127,14 +125,23 @@ impl Run<'_> {
         )
     }
 
-    /// The steps of a plan that have not been refused in this run.
+    /// The steps of a plan that have not been refused in this run. On the last call nothing new begins: only drains are
+    /// taken back, each tried once.
     fn possible(&self, plan: &Plan) -> Vec<Step> {
         let refused = |objects: &[ObjectRef]| objects.iter().all(|object| self.done.refused.contains_key(object));
         plan.steps
             .iter()
             .filter(|step| !matches!(step, Step::Apply { objects, .. } if refused(objects)))
+            .filter(|step| !self.policy.last_call || self.is_farewell(step))
             .cloned()
             .collect()
+    }
+
+    fn is_farewell(&self, step: &Step) -> bool {
+        match step {
+            Step::Undrain { pool, index, .. } => !self.policy.gave_up.contains(&UnitId::Bridge(pool.clone(), *index)),
+            _ => false,
+        }
     }
 
     async fn act(&mut self, round: &mut Round, steps: Vec<Step>) {
@@ -311,7 +318,6 @@ const fn may_pass(by: &BlockedBy) -> bool {
         | BlockedBy::Unreadable { .. }
         | BlockedBy::NoNamespace { .. }
         | BlockedBy::KindMissing { .. }
-        | BlockedBy::Foreign { .. }
         | BlockedBy::EmptyRender => false,
     }
 }

@@ -143,11 +143,6 @@ pub enum BlockedBy {
         /// What is waited for.
         why: String,
     },
-    /// An object of that name is there and is not ours.
-    Foreign {
-        /// Which.
-        object: ObjectRef,
-    },
     /// Rendering came out empty: nothing is pruned on that ground.
     EmptyRender,
 }

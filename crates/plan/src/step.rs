@@ -1,7 +1,7 @@
 //! Steps: the only things that are ever written. Each is idempotent and re-checked before it is done.
 
 use fleet::{ClusterName, Index, PoolName, ShardName, Slot};
-use manifest::{Endpoint, ObjectRef, UnitId};
+use manifest::{ObjectRef, UnitId};
 use serde::Serialize;
 
 use crate::{Drain, Tombstone};
@@ -98,10 +98,4 @@ pub struct Given {
     pub pod: String,
     /// Its UID.
     pub uid: String,
-}
-
-/// Whether an endpoint is good enough to stop waiting for it.
-#[must_use]
-pub const fn is_settled(endpoint: &Endpoint) -> bool {
-    matches!(endpoint, Endpoint::Known(_))
 }

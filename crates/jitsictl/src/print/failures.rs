@@ -21,7 +21,6 @@ pub(super) fn reason(by: &BlockedBy) -> String {
         BlockedBy::KindMissing { kind } => format!("the cluster knows no {kind}: its CRD is not installed"),
         BlockedBy::Referenced { pods } => format!("{} still read it", words::row(pods)),
         BlockedBy::Settling { why } => why.clone(),
-        BlockedBy::Foreign { object } => format!("{object} is there and is not ours"),
         BlockedBy::EmptyRender => {
             "the fleet file renders to nothing: that is no ground to remove everything".to_owned()
         }
@@ -37,7 +36,6 @@ fn way_out(by: &BlockedBy) -> Option<String> {
         BlockedBy::NoEvidence { .. } => "run again when it answers; --allow-disruption goes ahead without knowing",
         BlockedBy::NoNamespace { .. } => "create it, or run with --create-namespaces",
         BlockedBy::KindMissing { .. } => "install the CRD, or expose the fleet by ingress or service",
-        BlockedBy::Foreign { .. } => "rename or delete that object, or give the fleet another name",
         BlockedBy::Unreachable { .. } => "run again when it answers; nothing there was changed",
         BlockedBy::Unreadable { .. } => "give the user of that context the right to list them",
         BlockedBy::Turn { .. }

@@ -168,7 +168,9 @@ impl<'a> Draft<'a> {
             return Some(if participants > 0 {
                 Presence::Somebody(live)
             } else {
-                Presence::Unknown("it did not empty in this run".to_owned())
+                let tried = ours || self.inputs.policy.gave_up.contains(unit);
+                let why = if tried { "it did not empty in this run" } else { "its turn did not come in this run" };
+                Presence::Unknown(why.to_owned())
             });
         }
         if let Some(Seat::Unknown(why)) = seats.iter().find(|seat| matches!(seat, Seat::Unknown(_))) {
