@@ -1,0 +1,1 @@
+//! HTTP: URLs and bodies to requests, answers to bytes; discovery and tables.
