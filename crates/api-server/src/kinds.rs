@@ -41,7 +41,6 @@ impl Kind {
         self
     }
 
-    #[expect(clippy::wrong_self_convention, reason = "reads as the table does")]
     const fn of_crd(mut self) -> Self {
         self.custom = true;
         self
