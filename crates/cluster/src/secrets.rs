@@ -1,6 +1,5 @@
 //! Secret values: filled in at the last moment, never printed, compared by a hash whose key dies with the process.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -84,11 +83,11 @@ impl SecretMap {
     ///
     /// # Errors
     /// With the first key that has no value: a Secret is never applied in part, since that would remove the rest.
-    pub fn fill<'a>(&self, manifest: &'a Manifest) -> Result<Cow<'a, Json>, String> {
+    pub fn fill(&self, manifest: &Manifest) -> Result<Json, String> {
         if manifest.secrets.is_empty() {
-            return Ok(Cow::Borrowed(&manifest.body));
+            return Ok(manifest.body.json());
         }
-        self.with(manifest, |value| STANDARD.encode(value.expose())).map(Cow::Owned)
+        self.with(manifest, |value| STANDARD.encode(value.expose()))
     }
 
     /// The body as it is compared with what was listed: `data` holds hashes.
@@ -100,7 +99,7 @@ impl SecretMap {
     }
 
     fn with(&self, manifest: &Manifest, show: impl Fn(&SecretBytes) -> String) -> Result<Json, String> {
-        let mut body = manifest.body.clone();
+        let mut body = manifest.body.json();
         let mut data = Map::new();
         for (key, reference) in &manifest.secrets {
             let value = self.0.get(reference).ok_or_else(|| key.clone())?;

@@ -57,16 +57,15 @@ pub(crate) fn render(fleet: &Fleet, allocations: &Allocations) -> Unit {
     pod.affinity = Some(prefer("podAntiAffinity", 100, others));
 
     let template = pod::template(fleet, &mut unit, &name, workload, pod);
-    let content = json!({ "spec": {
+    let spec = json!({
         "serviceName": name,
         "replicas": haproxy.replicas,
         "podManagementPolicy": "Parallel",
         "revisionHistoryLimit": 2,
         "updateStrategy": { "type": "RollingUpdate" },
         "selector": { "matchLabels": labels::json(&selector) },
-        "template": template,
-    } });
-    unit.add(Kind::StatefulSet, name, Part::Roll, Metadata::of(Component::Haproxy), content);
+    });
+    unit.add_workload(Kind::StatefulSet, name, Metadata::of(Component::Haproxy), spec, template);
     unit.finish()
 }
 
@@ -138,7 +137,8 @@ mod tests {
     #[test]
     fn nothing_kills_a_proxy_whose_backends_are_down() {
         let units = rendered(&testing::split());
-        let proxy = crate::tests::container(object(&units, Kind::StatefulSet, "meet-haproxy"));
+        let set = object(&units, Kind::StatefulSet, "meet-haproxy");
+        let proxy = crate::tests::container(&set);
         assert_eq!(proxy["readinessProbe"]["httpGet"], json!({ "path": ALIVE_PATH, "port": "http" }));
         assert!(proxy.get("livenessProbe").is_none());
     }

@@ -4,7 +4,7 @@ use fleet::{Component, Workload};
 use manifest::build::Metadata;
 use manifest::pod::{self, Env, Pod, Port};
 use manifest::quantity::heap_for;
-use manifest::{Kind, Names, Part, UnitBuilder, labels};
+use manifest::{Kind, Names, UnitBuilder, labels};
 use serde_json::json;
 
 use crate::env::{self, password, text};
@@ -41,8 +41,8 @@ pub(crate) fn render(place: &Place<'_>, unit: &mut UnitBuilder) {
 
     let template = pod::template(place.fleet, unit, &name, workload, pod);
     unit.pod(format!("{name}-0"));
-    let content = singleton(&name, &selector, template, Vec::new());
-    unit.add(Kind::StatefulSet, name, Part::Roll, Metadata::of(Component::Jicofo), content);
+    let spec = singleton(&name, &selector, Vec::new());
+    unit.add_workload(Kind::StatefulSet, name, Metadata::of(Component::Jicofo), spec, template);
 }
 
 fn variables(place: &Place<'_>, workload: &Workload) -> Vec<(&'static str, Env)> {
@@ -77,7 +77,8 @@ mod tests {
     #[test]
     fn no_probe_asks_for_bridges() {
         let units = rendered(&testing::split());
-        let container = container(object(&units, Kind::StatefulSet, "meet-alpha-a-jicofo"));
+        let set = object(&units, Kind::StatefulSet, "meet-alpha-a-jicofo");
+        let container = container(&set);
         for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
             assert_eq!(container[probe]["exec"]["command"], json!(ALIVE));
         }
@@ -102,7 +103,8 @@ mod tests {
         fleet.monitoring.enabled = true;
         let units = rendered(&fleet);
         assert_eq!(env_of(&units, "meet-alpha-a-jicofo")["JICOFO_ENABLE_REST"], "1");
-        let container = container(object(&units, Kind::StatefulSet, "meet-alpha-a-jicofo"));
+        let set = object(&units, Kind::StatefulSet, "meet-alpha-a-jicofo");
+        let container = container(&set);
         assert_eq!(container["ports"][0]["name"], "rest");
     }
 }

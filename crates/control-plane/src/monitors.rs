@@ -35,7 +35,9 @@ mod tests {
         let mut fleet = testing::split();
         fleet.monitoring.enabled = true;
         let units = rendered(&fleet);
-        let bodies = || units.iter().flat_map(|unit| &unit.manifests).map(|manifest| &manifest.body);
+        let all: Vec<Json> =
+            units.iter().flat_map(|unit| &unit.manifests).map(|manifest| manifest.body.json()).collect();
+        let bodies = || all.iter();
         let mut monitors = 0;
         for monitor in bodies().filter(|body| body["kind"] == "PodMonitor") {
             monitors += 1;

@@ -45,7 +45,7 @@ pub(crate) fn one_at_a_time(
 }
 
 /// A StatefulSet of one whose pod only we delete: there are never two of it, and a new template waits for its turn.
-pub(crate) fn singleton(name: &str, selector: &BTreeMap<String, String>, template: Json, claims: Vec<Json>) -> Json {
+pub(crate) fn singleton(name: &str, selector: &BTreeMap<String, String>, claims: Vec<Json>) -> Json {
     let mut spec = json!({
         "serviceName": name,
         "replicas": 1,
@@ -53,12 +53,11 @@ pub(crate) fn singleton(name: &str, selector: &BTreeMap<String, String>, templat
         "updateStrategy": { "type": "OnDelete" },
         "revisionHistoryLimit": 2,
         "selector": { "matchLabels": labels::json(selector) },
-        "template": template,
     });
     if !claims.is_empty() {
         spec["volumeClaimTemplates"] = claims.into();
     }
-    json!({ "spec": spec })
+    spec
 }
 
 /// A wish (`podAffinity` or `podAntiAffinity`) about pods on the same node.

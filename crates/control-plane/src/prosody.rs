@@ -3,7 +3,7 @@
 use fleet::{Component, Era, Slot};
 use manifest::build::Metadata;
 use manifest::pod::{self, Env, Pod, Port, Volume};
-use manifest::{Kind, Names, Part, UnitBuilder, labels};
+use manifest::{Kind, Names, UnitBuilder, labels};
 use serde_json::{Value as Json, json};
 
 use crate::env::{self, CLUSTER_NETWORKS, PASSWORDS, password, text};
@@ -55,8 +55,8 @@ pub(crate) fn render(place: &Place<'_>, unit: &mut UnitBuilder) {
     let claims = prosody.storage.iter().map(|storage| pod::claim_template("data", storage)).collect();
     let template = pod::template(place.fleet, unit, &name, workload, pod);
     unit.pod(format!("{name}-0"));
-    let content = singleton(&name, &selector, template, claims);
-    unit.add(Kind::StatefulSet, name, Part::Roll, Metadata::of(Component::Prosody), content);
+    let spec = singleton(&name, &selector, claims);
+    unit.add_workload(Kind::StatefulSet, name, Metadata::of(Component::Prosody), spec, template);
 }
 
 fn variables(place: &Place<'_>) -> Vec<(&'static str, Env)> {
@@ -118,7 +118,7 @@ mod tests {
     fn its_port_is_named_after_the_slot() {
         let units = rendered(&testing::split());
         let prosody = object(&units, Kind::StatefulSet, "meet-alpha-a-prosody");
-        assert_eq!(container(prosody)["ports"][0]["name"], "xmpp-a");
+        assert_eq!(container(&prosody)["ports"][0]["name"], "xmpp-a");
         let service = object(&units, Kind::Service, "meet-alpha-a-prosody");
         assert_eq!(service["spec"]["ports"][0]["targetPort"], "xmpp-a");
         assert_eq!(service["spec"]["publishNotReadyAddresses"], true);
@@ -139,7 +139,7 @@ mod tests {
         let units = rendered(&testing::split());
         let prosody = object(&units, Kind::StatefulSet, "meet-alpha-a-prosody");
         for key in PASSWORDS {
-            let variable = container(prosody)["env"].as_array().unwrap().iter().find(|v| v["name"] == key).unwrap();
+            let variable = container(&prosody)["env"].as_array().unwrap().iter().find(|v| v["name"] == key).unwrap();
             assert_eq!(variable["valueFrom"]["secretKeyRef"], json!({ "name": "meet-passwords", "key": key }));
         }
     }
@@ -158,10 +158,10 @@ mod tests {
             let claim = &set["spec"]["volumeClaimTemplates"][0];
             assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "1Gi");
             assert_eq!(claim["spec"]["storageClassName"], "fast");
-            let mounts = container(set)["volumeMounts"].as_array().unwrap();
+            let mounts = container(&set)["volumeMounts"].as_array().unwrap();
             assert!(mounts.contains(&json!({ "name": "data", "mountPath": data })), "{mounts:?}");
             assert!(mounts.contains(&json!({ "name": "users", "mountPath": USERS_PATH })), "{mounts:?}");
-            let command = container(set)["command"].as_array().unwrap();
+            let command = container(&set)["command"].as_array().unwrap();
             assert_eq!(command[4], config);
             assert_eq!(command[6], "/init");
         }

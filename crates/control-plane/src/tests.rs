@@ -12,10 +12,10 @@ pub(crate) fn rendered(fleet: &Fleet) -> Vec<Unit> {
 }
 
 /// The body of an object.
-pub(crate) fn object<'a>(units: &'a [Unit], kind: Kind, name: &str) -> &'a Json {
+pub(crate) fn object(units: &[Unit], kind: Kind, name: &str) -> Json {
     let mut manifests = units.iter().flat_map(|unit| &unit.manifests);
     let found = manifests.find(|manifest| manifest.object.kind == kind && manifest.object.name == name);
-    &found.unwrap_or_else(|| panic!("no {kind} {name}")).body
+    found.unwrap_or_else(|| panic!("no {kind} {name}")).body.json()
 }
 
 /// The component's container of a workload.
@@ -29,7 +29,8 @@ pub(crate) fn env_of(units: &[Unit], name: &str) -> BTreeMap<String, String> {
     let workload = manifests.find(|manifest| {
         manifest.object.name == name && matches!(manifest.object.kind, Kind::StatefulSet | Kind::Deployment)
     });
-    let variables = container(&workload.unwrap().body)["env"].as_array().unwrap();
+    let workload = workload.unwrap().body.json();
+    let variables = container(&workload)["env"].as_array().unwrap();
     let text = |variable: &Json| Some((variable["name"].as_str()?.to_owned(), variable["value"].as_str()?.to_owned()));
     variables.iter().filter_map(text).collect()
 }
@@ -58,8 +59,8 @@ fn every_object_keeps_the_rules() {
 #[test]
 fn pod_templates_and_what_is_hashed_roll_and_nothing_else() {
     for manifest in fleets().iter().flat_map(rendered).flat_map(|unit| unit.manifests) {
-        let immutable = manifest.body["immutable"] == true;
-        let rolls = manifest.body.pointer("/spec/template").is_some() || immutable;
+        let immutable = manifest.body.json()["immutable"] == true;
+        let rolls = manifest.object.kind.has_pods() || immutable;
         assert_eq!(manifest.part == Part::Roll, rolls, "{}", manifest.object);
     }
 }
@@ -157,7 +158,7 @@ fn a_fleet_looks_like_this() {
                 .manifests
                 .iter()
                 .filter(|manifest| !is_text_of_haproxy(manifest))
-                .map(|manifest| without_hashes(&manifest.body))
+                .map(|manifest| without_hashes(&manifest.body.json()))
                 .collect();
             insta::assert_json_snapshot!(format!("{name}_{}", unit.id.label()), bodies);
         }

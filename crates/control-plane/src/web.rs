@@ -50,14 +50,13 @@ pub(crate) fn render(place: &Place<'_>) -> Unit {
     })];
 
     let template = pod::template(place.fleet, &mut unit, &name, workload, pod);
-    let content = json!({ "spec": {
+    let spec = json!({
         "replicas": web.replicas,
         "revisionHistoryLimit": 2,
         "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 1 } },
         "selector": { "matchLabels": labels::json(&selector) },
-        "template": template,
-    } });
-    unit.add(Kind::Deployment, name, Part::Roll, Metadata::of(Component::Web), content);
+    });
+    unit.add_workload(Kind::Deployment, name, Metadata::of(Component::Web), spec, template);
     unit.finish()
 }
 
@@ -118,7 +117,8 @@ mod tests {
     fn each_era_has_its_port_behind_the_same_service() {
         for (fleet, number) in [(testing::split(), 8000), (testing::legacy(), 80)] {
             let units = rendered(&fleet);
-            let web = container(object(&units, Kind::Deployment, "meet-alpha-a-web"));
+            let deployment = object(&units, Kind::Deployment, "meet-alpha-a-web");
+            let web = container(&deployment);
             assert_eq!(web["ports"][0]["containerPort"], number);
             let service = object(&units, Kind::Service, "meet-alpha-a-web");
             assert_eq!(service["spec"]["ports"][0]["port"], 80);
@@ -130,7 +130,8 @@ mod tests {
     fn client_addresses_survive_the_proxies_unless_the_user_knows_better() {
         let mounts = |fleet: &fleet::Fleet| {
             let units = rendered(fleet);
-            let web = container(object(&units, Kind::Deployment, "meet-alpha-a-web"));
+            let deployment = object(&units, Kind::Deployment, "meet-alpha-a-web");
+            let web = container(&deployment);
             let paths = web["volumeMounts"].as_array().unwrap().iter().filter(|m| m["mountPath"] == REAL_IP_PATH);
             paths.map(|mount| mount["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
         };

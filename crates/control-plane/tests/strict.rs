@@ -50,5 +50,5 @@ async fn every_object_is_taken() {
 
 fn bodies(fleet: &Fleet) -> Vec<Value> {
     let units = control_plane::render(fleet, &Allocations::default().extended(fleet));
-    units.into_iter().flat_map(|unit| unit.manifests).map(|manifest| manifest.body).collect()
+    units.into_iter().flat_map(|unit| unit.manifests).map(|manifest| manifest.body.json()).collect()
 }

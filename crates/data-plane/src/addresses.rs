@@ -138,7 +138,7 @@ mod tests {
         add(&mut unit, fleet, surroundings, pool);
         let unit = unit.finish();
         assert_eq!(unit.manifests.len() + unit.keeps.len(), 1);
-        unit.manifests.first().map(|manifest| manifest.body["data"].clone())
+        unit.manifests.first().map(|manifest| manifest.body.json()["data"].clone())
     }
 
     #[test]

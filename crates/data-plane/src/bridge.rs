@@ -7,57 +7,58 @@ use std::collections::BTreeMap;
 
 use fleet::{BridgeExpose, Component, Era, Fleet, Index, Pool};
 use manifest::build::Metadata;
-use manifest::pod::{Env, Pod, Port, Volume};
-use manifest::{Kind, Names, Part, Unit, UnitBuilder, UnitId, labels, pod, quantity};
+use manifest::pod::{Env, Pod, Port, Recipe, Volume};
+use manifest::{Kind, Names, Unit, UnitBuilder, UnitId, labels, quantity};
 use serde_json::{Value as Json, json};
 
 use crate::scripts::{self, Script};
 use crate::{addresses, base, media, place, policies, websocket};
 
-/// Renders a bridge.
-pub(crate) fn unit(fleet: &Fleet, pool: &Pool, index: Index) -> Unit {
-    let names = Names(&fleet.name);
-    let name = names.bridge(&pool.name, index);
-    let bridges = &pool.bridges;
-    let mut unit = UnitBuilder::new(fleet, UnitId::Bridge(pool.name.clone(), index), &pool.cluster);
-    unit.needs(UnitId::Pool(pool.name.clone()));
-    if let Some(base) = base::id(fleet, &pool.cluster) {
-        unit.needs(base);
-    }
-    unit.release(&bridges.workload.image.release);
-    unit.pod(format!("{name}-0"));
-    media::service(&mut unit, fleet, pool, index);
-
-    let grace = bridges.grace.as_secs();
+/// What the bridges of a pool have in common; their custom files become a ConfigMap of the pool's.
+pub(crate) fn recipe(fleet: &Fleet, pool: &Pool, shared: &mut UnitBuilder) -> Recipe {
+    let workload = &pool.bridges.workload;
     let mut pod = Pod::new(BTreeMap::new(), place::secrets(fleet, &pool.cluster));
-    pod.env = env(fleet, pool, index);
-    pod.ports = ports(pool, index);
+    // Every bridge has the same variables and as many ports as the first.
+    pod.env = env(fleet, pool, Index(0));
+    pod.ports = ports(pool, Index(0));
     pod.command = Some(Script::JvbStart.command());
     pod.volumes = volumes(fleet, pool);
     pod.volumes.push(scripts::volume(fleet, pool, Component::Jvb));
     pod.readiness = Some(json!({ "exec": { "command": health() }, "timeoutSeconds": 10 }));
     pod.pre_stop = Some(json!({ "exec": { "command": Script::JvbPrestop.command() } }));
-    pod.grace_seconds = grace;
-    pod.host_network = bridges.expose == BridgeExpose::HostNetwork;
+    pod.grace_seconds = pool.bridges.grace.as_secs();
+    pod.host_network = pool.bridges.expose == BridgeExpose::HostNetwork;
     pod.affinity = Some(media::affinity(fleet, pool));
     pod.carries_calls = true;
     // jvb reads one file of this name: the start script puts the user's before ours.
     pod.moved_files = BTreeMap::from([("/config/custom-jvb.conf", "/etc/jitsictl/custom/custom-jvb.conf")]);
+    Recipe::new(fleet, shared, &Names(&fleet.name).pool_bridges(&pool.name), workload, pod)
+}
 
-    let template = pod::template(fleet, &mut unit, &name, &bridges.workload, pod);
+/// Renders a bridge.
+pub(crate) fn unit(fleet: &Fleet, pool: &Pool, recipe: &Recipe, index: Index) -> Unit {
+    let name = Names(&fleet.name).bridge(&pool.name, index);
+    let workload = &pool.bridges.workload;
+    let mut unit = UnitBuilder::new(fleet, UnitId::Bridge(pool.name.clone(), index), &pool.cluster);
+    unit.needs(UnitId::Pool(pool.name.clone()));
+    if let Some(base) = base::id(fleet, &pool.cluster) {
+        unit.needs(base);
+    }
+    unit.release(&workload.image.release);
+    unit.pod(format!("{name}-0"));
+    media::service(&mut unit, fleet, pool, index);
+
+    let template = recipe.template(fleet, unit.id(), workload, &env(fleet, pool, index), &ports(pool, index));
     let selector = labels::select_unit(&fleet.name, unit.id(), Component::Jvb);
-    let content = json!({
-        "spec": {
-            "replicas": 1,
-            "serviceName": name,
-            // Only the planner replaces a bridge, when nobody is on it.
-            "updateStrategy": { "type": "OnDelete" },
-            "podManagementPolicy": "Parallel",
-            "selector": { "matchLabels": labels::json(&selector) },
-            "template": template,
-        },
+    let spec = json!({
+        "replicas": 1,
+        "serviceName": name,
+        // Only the planner replaces a bridge, when nobody is on it.
+        "updateStrategy": { "type": "OnDelete" },
+        "podManagementPolicy": "Parallel",
+        "selector": { "matchLabels": labels::json(&selector) },
     });
-    unit.add(Kind::StatefulSet, name, Part::Roll, Metadata::of(Component::Jvb), content);
+    unit.add_workload(Kind::StatefulSet, name, Metadata::of(Component::Jvb), spec, template);
     unit.finish()
 }
 

@@ -23,6 +23,7 @@ mod websocket;
 mod wiring;
 
 use fleet::{ClusterName, Fleet, Index, Pool, ShardName, Slot};
+use manifest::pod::Recipe;
 use manifest::{Allocations, PendingReason, Surroundings, Unit, UnitId, parallel};
 
 /// Renders all units of the data plane, in the order of applying.
@@ -30,27 +31,31 @@ use manifest::{Allocations, PendingReason, Surroundings, Unit, UnitId, parallel}
 pub fn render(fleet: &Fleet, allocations: &Allocations, surroundings: &Surroundings) -> Vec<Unit> {
     let mut units = base::units(fleet);
     units.extend(wiring::units(fleet, allocations, surroundings));
-    let seats: Vec<(&Pool, Seat)> =
-        fleet.data.pools.iter().flat_map(|pool| seats(pool).map(move |seat| (pool, seat))).collect();
-    units.extend(parallel::map(&seats, |(pool, seat)| match seat {
-        Seat::Pool => pool::unit(fleet, allocations, surroundings, pool),
-        Seat::Bridge(index) => bridge::unit(fleet, pool, *index),
-        Seat::Recorder(index) => recorder::unit(fleet, allocations, surroundings, pool, *index),
-    }));
+    let pools: Vec<&Pool> = fleet.data.pools.iter().collect();
+    let shared = parallel::map(&pools, |pool| pool::unit(fleet, allocations, surroundings, pool));
+    let seats: Vec<Seat<'_>> = pools.iter().zip(&shared).flat_map(|(pool, (_, recipe))| seats(pool, recipe)).collect();
+    let single = parallel::map(&seats, |seat| match seat {
+        Seat::Bridge(pool, recipe, index) => bridge::unit(fleet, pool, recipe, *index),
+        Seat::Recorder(pool, index) => recorder::unit(fleet, allocations, surroundings, pool, *index),
+    });
+    units.extend(shared.into_iter().map(|(unit, _)| unit));
+    units.extend(single);
     units
 }
 
-/// A unit of a pool.
-enum Seat {
-    Pool,
-    Bridge(Index),
-    Recorder(Index),
+/// A unit of a pool that is one of many.
+enum Seat<'a> {
+    Bridge(&'a Pool, &'a Recipe, Index),
+    Recorder(&'a Pool, Index),
 }
 
-fn seats(pool: &Pool) -> impl Iterator<Item = Seat> {
-    let bridges = (0..pool.bridges.replicas.initial()).map(|index| Seat::Bridge(Index(index)));
-    let recorders = (0..pool.recorders.replicas.initial()).map(|index| Seat::Recorder(Index(index)));
-    std::iter::once(Seat::Pool).chain(bridges).chain(recorders)
+fn seats<'a>(pool: &'a Pool, recipe: &'a Option<Recipe>) -> impl Iterator<Item = Seat<'a>> {
+    let indices = |replicas: fleet::Replicas| (0..replicas.initial()).map(Index);
+    let bridges = recipe
+        .iter()
+        .flat_map(move |recipe| indices(pool.bridges.replicas).map(move |index| Seat::Bridge(pool, recipe, index)));
+    let recorders = indices(pool.recorders.replicas).map(|index| Seat::Recorder(pool, index));
+    bridges.chain(recorders)
 }
 
 /// The wirings that should be there, but whose address is not known yet. They did not leave the file: what is in the

@@ -73,7 +73,7 @@ mod tests {
         let pool = &fleet.data.pools[0];
         let mut unit = UnitBuilder::new(&fleet, UnitId::Bridge(pool.name.clone(), Index(3)), &pool.cluster);
         service(&mut unit, &fleet, pool, Index(3));
-        let service = unit.finish().manifests.pop().map(|manifest| manifest.body["spec"].clone());
+        let service = unit.finish().manifests.pop().map(|manifest| manifest.body.json()["spec"].clone());
         (service, port(pool, Index(3)), affinity(&fleet, pool))
     }
 

@@ -124,9 +124,9 @@ mod tests {
                 "PodDisruptionBudget meet-jibri-eu",
             ]
         );
-        let ingress = &unit.manifests[0].body["spec"]["ingress"];
+        let ingress = &unit.manifests[0].body.json()["spec"]["ingress"];
         assert_eq!(*ingress, json!([{ "ports": [{ "protocol": "UDP", "port": "media" }] }]));
-        assert!(unit.manifests[1].body["spec"].get("ingress").is_none());
+        assert!(unit.manifests[1].body.json()["spec"].get("ingress").is_none());
         assert_eq!(testing::complaints(&unit), Vec::<String>::new());
     }
 
@@ -135,7 +135,7 @@ mod tests {
         let mut fleet = testing::split();
         fleet.monitoring.enabled = true;
         let unit = rendered(&fleet);
-        let rule = &unit.manifests[0].body["spec"]["ingress"][1];
+        let rule = &unit.manifests[0].body.json()["spec"]["ingress"][1];
         assert_eq!(rule["ports"][0]["port"], "rest");
         assert_eq!(rule["from"][0]["podSelector"]["matchLabels"][labels::NAME], "prometheus");
         assert!(kinds(&unit).contains(&"PodMonitor meet-jvb-eu".to_owned()));

@@ -2,21 +2,29 @@
 
 use fleet::{Component, Fleet, Pool};
 use manifest::build::Metadata;
+use manifest::pod::Recipe;
 use manifest::{Allocations, Kind, Names, Part, Surroundings, Unit, UnitBuilder, UnitId};
 use serde_json::json;
 
-use crate::{addresses, base, policies, scripts, servers, websocket};
+use crate::{addresses, base, bridge, policies, scripts, servers, websocket};
 
 /// The key of the bridges' XMPP servers; jvb includes a file of this name last.
 const WIRING_FILE: &str = "custom-jvb.conf";
 
-/// Renders what a pool shares.
-pub(crate) fn unit(fleet: &Fleet, allocations: &Allocations, surroundings: &Surroundings, pool: &Pool) -> Unit {
+/// Renders what a pool shares, and what its bridges have in common, if it has any.
+pub(crate) fn unit(
+    fleet: &Fleet,
+    allocations: &Allocations,
+    surroundings: &Surroundings,
+    pool: &Pool,
+) -> (Unit, Option<Recipe>) {
     let mut unit = UnitBuilder::new(fleet, UnitId::Pool(pool.name.clone()), &pool.cluster);
     if let Some(base) = base::id(fleet, &pool.cluster) {
         unit.needs(base);
     }
-    if pool.bridges.replicas.max() > 0 {
+    let has_bridges = pool.bridges.replicas.max() > 0;
+    let recipe = has_bridges.then(|| bridge::recipe(fleet, pool, &mut unit));
+    if has_bridges {
         let servers = servers::of_pool(fleet, allocations, surroundings, pool);
         let config = servers::bridge_config(fleet, pool, &servers);
         let name = Names(&fleet.name).pool_wiring(&pool.name);
@@ -31,7 +39,7 @@ pub(crate) fn unit(fleet: &Fleet, allocations: &Allocations, surroundings: &Surr
         scripts::add(&mut unit, fleet, pool, Component::Jibri);
         policies::recorders(&mut unit, fleet, pool);
     }
-    unit.finish()
+    (unit.finish(), recipe)
 }
 
 #[cfg(test)]
@@ -43,7 +51,7 @@ mod tests {
 
     fn rendered(fleet: &Fleet) -> Unit {
         let allocations = Allocations::default().extended(fleet);
-        unit(fleet, &allocations, &Surroundings::default(), &fleet.data.pools[0])
+        unit(fleet, &allocations, &Surroundings::default(), &fleet.data.pools[0]).0
     }
 
     #[test]

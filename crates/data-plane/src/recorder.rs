@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fleet::{Component, Fleet, Index, Pool, RecorderStorage, Storage};
 use manifest::build::Metadata;
 use manifest::pod::{Env, Pod, Port, Volume};
-use manifest::{Allocations, Kind, Names, Part, Surroundings, Unit, UnitBuilder, UnitId, labels, pod};
+use manifest::{Allocations, Kind, Names, Surroundings, Unit, UnitBuilder, UnitId, labels, pod};
 use serde_json::{Value as Json, json};
 
 use crate::scripts::{self, Script};
@@ -60,12 +60,11 @@ pub(crate) fn unit(
         "updateStrategy": { "type": "OnDelete" },
         "podManagementPolicy": "Parallel",
         "selector": { "matchLabels": labels::json(&selector) },
-        "template": template,
     });
     if let Some(RecorderStorage::Volume(volume)) = &recorders.storage {
         spec["volumeClaimTemplates"] = json!([claim(volume, &labels::json(&selector))]);
     }
-    unit.add(Kind::StatefulSet, name, Part::Roll, Metadata::of(Component::Jibri), json!({ "spec": spec }));
+    unit.add_workload(Kind::StatefulSet, name, Metadata::of(Component::Jibri), spec, template);
     unit.finish()
 }
 

@@ -69,9 +69,10 @@ fn every_object_keeps_the_rules() {
     for fleet in fleets {
         for unit in render(&fleet, &Allocations::default(), &surroundings(&[("alpha", "203.0.113.9")])) {
             assert_eq!(testing::complaints(&unit), Vec::<String>::new());
-            let components: BTreeSet<&str> =
-                unit.manifests.iter().filter_map(|m| m.body["metadata"]["labels"][labels::NAME].as_str()).collect();
-            assert!(components.is_subset(&BTreeSet::from(["jvb", "jibri"])), "{components:?}");
+            for manifest in &unit.manifests {
+                let component = manifest.body.json()["metadata"]["labels"][labels::NAME].take();
+                assert!(component.is_null() || component == "jvb" || component == "jibri", "{component}");
+            }
         }
     }
 }
@@ -167,7 +168,7 @@ fn a_bridge_looks_like_this() {
     let desired = desired(&testing::split(), &surroundings(&[("alpha", "203.0.113.9")]));
     let bodies = |id: &str| {
         let unit = &desired.units[&id.parse::<UnitId>().unwrap()];
-        let mut bodies: Vec<_> = unit.manifests.iter().map(|manifest| manifest.body.clone()).collect();
+        let mut bodies: Vec<_> = unit.manifests.iter().map(|manifest| manifest.body.json()).collect();
         // The scripts have tests of their own.
         bodies.retain(|body| !body["metadata"]["name"].as_str().is_some_and(|name| name.contains("-scripts-")));
         bodies.iter().map(without_hashes).collect::<Vec<_>>()
@@ -182,8 +183,8 @@ fn a_recorder_looks_like_this() {
     let desired = desired(&fleet(), &Surroundings::default());
     let unit = &desired.units[&"recorder eu/0".parse::<UnitId>().unwrap()];
     let set = unit.manifests.last().unwrap();
-    assert_eq!(set.body["metadata"]["labels"][labels::NAME], Component::Jibri.as_str());
-    insta::assert_json_snapshot!("recorder", without_hashes(&set.body));
+    assert_eq!(set.body.json()["metadata"]["labels"][labels::NAME], Component::Jibri.as_str());
+    insta::assert_json_snapshot!("recorder", without_hashes(&set.body.json()));
 }
 
 /// Hashes follow from the rest, and those of the scripts would change with every word of theirs.

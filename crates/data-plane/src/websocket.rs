@@ -146,8 +146,8 @@ mod tests {
     fn paths_are_laid_out_for_the_most_bridges() {
         let unit = rendered(&with_websockets());
         assert_eq!(unit.manifests.len(), 4);
-        assert_eq!(unit.manifests[2].body["spec"]["selector"][labels::UNIT], "bridge-eu-2");
-        let paths = &unit.manifests[3].body["spec"]["rules"][0]["http"]["paths"];
+        assert_eq!(unit.manifests[2].body.json()["spec"]["selector"][labels::UNIT], "bridge-eu-2");
+        let paths = &unit.manifests[3].body.json()["spec"]["rules"][0]["http"]["paths"];
         assert_eq!(paths[2]["path"], "/colibri-ws/frankfurt-meet-jvb-eu-2-0");
         assert_eq!(paths[2]["backend"]["service"]["name"], "meet-jvb-eu-2-ws");
         assert_eq!(testing::complaints(&unit), Vec::<String>::new());
@@ -160,7 +160,7 @@ mod tests {
         fleet.control.expose = Expose::Gateway(Gateway { name: "public".into(), namespace: None, section });
         let unit = rendered(&fleet);
         assert_eq!(unit.manifests.len(), 6);
-        let route = &unit.manifests[3].body["spec"];
+        let route = &unit.manifests[3].body.json()["spec"];
         assert_eq!(route["parentRefs"], json!([{ "name": "public", "sectionName": "https" }]));
         assert_eq!(route["rules"][0]["backendRefs"], json!([{ "name": "meet-jvb-eu-0-ws", "port": 9090 }]));
     }

@@ -153,13 +153,13 @@ mod tests {
             ]
         );
         let [service, v4, v6] = &unit.manifests[..] else { panic!("three objects") };
-        assert_eq!(service.body["spec"]["ports"][0]["name"], v4.body["ports"][0]["name"]);
-        assert_eq!(service.body["spec"]["ports"][0]["port"], 5222);
-        assert!(service.body["spec"].get("selector").is_none());
-        assert_eq!(v4.body["ports"][0]["port"], 30_222);
-        assert_eq!(v4.body["endpoints"].as_array().unwrap().len(), 2);
-        assert_eq!(v4.body["metadata"]["labels"][SERVICE_NAME], "meet-alpha-a-xmpp");
-        assert_eq!((&v4.body["addressType"], &v6.body["addressType"]), (&"IPv4".into(), &"IPv6".into()));
+        assert_eq!(service.body.json()["spec"]["ports"][0]["name"], v4.body.json()["ports"][0]["name"]);
+        assert_eq!(service.body.json()["spec"]["ports"][0]["port"], 5222);
+        assert!(service.body.json()["spec"].get("selector").is_none());
+        assert_eq!(v4.body.json()["ports"][0]["port"], 30_222);
+        assert_eq!(v4.body.json()["endpoints"].as_array().unwrap().len(), 2);
+        assert_eq!(v4.body.json()["metadata"]["labels"][SERVICE_NAME], "meet-alpha-a-xmpp");
+        assert_eq!((&v4.body.json()["addressType"], &v6.body.json()["addressType"]), (&"IPv4".into(), &"IPv6".into()));
         assert!(unit.manifests.iter().all(|manifest| manifest.part == Part::Carry));
         assert_eq!(testing::complaints(&unit), Vec::<String>::new());
     }
@@ -169,7 +169,10 @@ mod tests {
         let target = Target::Host { host: "lb.example.org".into(), port: 5222 };
         let unit = rendered(&testing::split(), &known(target)).remove(0);
         assert_eq!(unit.manifests.len(), 1);
-        assert_eq!(unit.manifests[0].body["spec"], json!({ "type": "ExternalName", "externalName": "lb.example.org" }));
+        assert_eq!(
+            unit.manifests[0].body.json()["spec"],
+            json!({ "type": "ExternalName", "externalName": "lb.example.org" })
+        );
     }
 
     #[test]
@@ -192,7 +195,7 @@ mod tests {
             let surroundings = at(endpoint);
             assert_eq!(pending(&fleet, &allocations, &surroundings), []);
             let unit = rendered(&fleet, &surroundings).remove(0);
-            assert_eq!(unit.manifests[1].body["endpoints"][0]["addresses"], json!(["203.0.113.9"]));
+            assert_eq!(unit.manifests[1].body.json()["endpoints"][0]["addresses"], json!(["203.0.113.9"]));
         }
     }
 

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleet::{ClusterName, Fleet, FleetName, Release};
 use serde_json::{Map, Value as Json, json};
 
-use crate::{Kind, Manifest, ObjectRef, Part, Scope, SecretRef, Unit, UnitId, labels, short_hash};
+use crate::pod::Template;
+use crate::stencil::Stencil;
+use crate::{Body, Kind, Manifest, ObjectRef, Part, Scope, SecretRef, Unit, UnitId, labels, short_hash};
 
 /// Collects the manifests of one unit.
 #[derive(Debug)]
@@ -18,7 +20,18 @@ pub struct UnitBuilder {
     needs: BTreeSet<UnitId>,
     pods: Vec<String>,
     keeps: BTreeSet<ObjectRef>,
-    manifests: Vec<Manifest>,
+    drafts: Vec<Draft>,
+}
+
+/// A manifest whose hashes are not known yet.
+#[derive(Debug)]
+struct Draft {
+    object: ObjectRef,
+    body: Json,
+    /// For workloads: what stands at `/spec/template`.
+    template: Option<Template>,
+    secrets: BTreeMap<String, SecretRef>,
+    part: Part,
 }
 
 impl UnitBuilder {
@@ -37,7 +50,7 @@ impl UnitBuilder {
             needs: BTreeSet::new(),
             pods: Vec::new(),
             keeps: BTreeSet::new(),
-            manifests: Vec::new(),
+            drafts: Vec::new(),
         }
     }
 
@@ -103,46 +116,47 @@ impl UnitBuilder {
             body.extend(content);
         }
         let object = ObjectRef { cluster: self.cluster.clone(), kind, namespace, name };
-        self.manifests.push(Manifest { object, body: Json::Object(body), secrets: BTreeMap::new(), part });
+        self.drafts.push(Draft { object, body: Json::Object(body), template: None, secrets: BTreeMap::new(), part });
+    }
+
+    /// Adds an object that makes pods. `spec` is all of its `spec` but for the pods' template.
+    pub fn add_workload(&mut self, kind: Kind, name: String, metadata: Metadata, mut spec: Json, template: Template) {
+        spec["template"] = Json::Null;
+        self.add(kind, name, Part::Roll, metadata, json!({ "spec": spec }));
+        if let Some(draft) = self.drafts.last_mut() {
+            draft.template = Some(template);
+        }
     }
 
     /// Adds a Secret whose bytes are filled in when it is applied.
     pub fn add_secret(&mut self, name: String, secrets: BTreeMap<String, SecretRef>) {
         self.add(Kind::Secret, name, Part::Carry, Metadata::default(), json!({ "type": "Opaque" }));
-        if let Some(manifest) = self.manifests.last_mut() {
-            manifest.secrets = secrets;
+        if let Some(draft) = self.drafts.last_mut() {
+            draft.secrets = secrets;
         }
     }
 
-    /// Hashes what replaces the unit, writes that hash on its pods and each object's own hash on the object.
-    ///
-    /// Each body is turned into text once: there may be thousands.
+    /// Hashes what replaces the unit, and writes that hash on its pods and each object's own hash on the object.
     #[must_use]
     pub fn finish(mut self) -> Unit {
-        self.manifests.sort_by_key(|manifest| manifest.object.kind);
+        self.drafts.sort_by_key(|draft| draft.object.kind);
+        let cuts: Vec<Cut> = self.drafts.into_iter().map(Cut::new).collect();
         let mut rolled = String::new();
-        let mut digests = Vec::with_capacity(self.manifests.len());
-        for manifest in &mut self.manifests {
-            let (text, replicas) = text_without_replicas(manifest);
-            digests.push(short_hash(format!("{text}\n{replicas:?}\n{:?}", manifest.secrets)));
-            if manifest.part == Part::Roll {
+        let mut digests = Vec::with_capacity(cuts.len());
+        for cut in &cuts {
+            // Without the number of replicas, which replaces nothing.
+            let text = cut.text("", "", "null");
+            digests.push(short_hash(format!("{text}\n{}\n{:?}", cut.replicas, cut.secrets)));
+            if cut.part == Part::Roll {
                 rolled.push_str(&text);
                 rolled.push('\n');
             }
         }
         let roll = short_hash(&rolled);
-        for (manifest, mut digest) in self.manifests.iter_mut().zip(digests) {
-            if let Some(template) = manifest.body.pointer_mut("/spec/template/metadata") {
-                annotate(template, labels::ROLL, &roll);
-                digest = short_hash(format!("{digest}\n{roll}"));
-            }
-            if let Some(meta) = manifest.body.get_mut("metadata") {
-                annotate(meta, labels::INTENT, &digest);
-            }
-        }
+        let manifests = cuts.into_iter().zip(digests).map(|(cut, digest)| cut.finish(&roll, digest)).collect();
         Unit {
             id: self.id,
-            manifests: self.manifests,
+            manifests,
             roll,
             release: self.release,
             needs: self.needs,
@@ -152,15 +166,44 @@ impl UnitBuilder {
     }
 }
 
-/// The body as text but for the number of replicas, which replaces nothing; and that number.
-fn text_without_replicas(manifest: &mut Manifest) -> (String, Option<Json>) {
-    let spec = manifest.body.get_mut("spec").and_then(Json::as_object_mut);
-    let replicas = spec.and_then(|spec| spec.remove("replicas"));
-    let text = manifest.body.to_string();
-    if let Some(replicas) = &replicas {
-        manifest.body["spec"]["replicas"] = replicas.clone();
+/// A draft as text, with holes for what follows from the rest.
+struct Cut {
+    object: ObjectRef,
+    stencil: Stencil,
+    template: Option<Template>,
+    /// As JSON text.
+    replicas: String,
+    secrets: BTreeMap<String, SecretRef>,
+    part: Part,
+}
+
+impl Cut {
+    fn new(draft: Draft) -> Self {
+        let Draft { object, mut body, template, secrets, part } = draft;
+        if let Some(meta) = body.get_mut("metadata") {
+            annotate(meta, labels::INTENT, "");
+        }
+        let replicas = body.pointer("/spec/replicas").map(Json::to_string).unwrap_or_default();
+        let stencil =
+            Stencil::cut(body, &["/metadata/annotations/jitsictl.dev~1intent", "/spec/replicas", "/spec/template"]);
+        Self { object, stencil, template, replicas, secrets, part }
     }
-    (text, replicas)
+
+    /// The body with these hashes.
+    fn text(&self, intent: &str, roll: &str, replicas: &str) -> String {
+        let intent = format!("\"{intent}\"");
+        match &self.template {
+            Some(template) if self.replicas.is_empty() => self.stencil.fill(&[&intent, &template.text(roll)]),
+            Some(template) => self.stencil.fill(&[&intent, replicas, &template.text(roll)]),
+            None => self.stencil.fill(&[&intent, replicas]),
+        }
+    }
+
+    fn finish(self, roll: &str, digest: String) -> Manifest {
+        let intent = if self.template.is_some() { short_hash(format!("{digest}\n{roll}")) } else { digest };
+        let body = Body::of_text(self.text(&intent, roll, &self.replicas));
+        Manifest { object: self.object, body, secrets: self.secrets, part: self.part }
+    }
 }
 
 fn annotate(metadata: &mut Json, key: &str, value: &str) {

@@ -98,6 +98,12 @@ impl Kind {
         matches!(self, Self::HttpRoute | Self::PodMonitor)
     }
 
+    /// Whether objects of this kind make pods from a template.
+    #[must_use]
+    pub const fn has_pods(self) -> bool {
+        matches!(self, Self::StatefulSet | Self::Deployment)
+    }
+
     /// `apiVersion` as it stands in an object.
     #[must_use]
     pub fn api_version(self) -> String {

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod allocations;
+pub mod body;
 pub mod build;
 pub mod kind;
 pub mod labels;
@@ -15,6 +16,7 @@ pub mod parallel;
 pub mod pod;
 pub mod quantity;
 pub mod scripts;
+pub mod stencil;
 pub mod surroundings;
 #[cfg(any(test, feature = "testing"))]
 #[allow(clippy::expect_used)]
@@ -22,6 +24,7 @@ pub mod testing;
 pub mod unit;
 
 pub use allocations::{Allocations, ShardAllocation};
+pub use body::Body;
 pub use build::UnitBuilder;
 pub use kind::{Kind, Scope};
 pub use names::Names;

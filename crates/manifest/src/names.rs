@@ -79,6 +79,12 @@ impl Names<'_> {
         format!("{}-{pool}-wiring", self.0)
     }
 
+    /// `<fleet>-jvb-<pool>`: begins the names of what the bridges of a pool share.
+    #[must_use]
+    pub fn pool_bridges(&self, pool: &PoolName) -> String {
+        format!("{}-jvb-{pool}", self.0)
+    }
+
     /// `<fleet>-<pool>-addresses`: what the bridges advertise.
     #[must_use]
     pub fn pool_addresses(&self, pool: &PoolName) -> String {

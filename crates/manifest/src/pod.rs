@@ -3,9 +3,11 @@
 use fleet::{Component, CustomFile, EnvValue, Era, FileSource, Fleet, PullPolicy, Storage, Workload};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::build::Metadata;
-use crate::{Kind, Part, UnitBuilder, labels, short_hash};
+use crate::stencil::{Stencil, text_of};
+use crate::{Kind, Part, UnitBuilder, UnitId, labels, short_hash};
 
 /// What a component adds to the common recipe.
 #[derive(Debug, Clone)]
@@ -146,95 +148,182 @@ pub fn claim_template(name: &str, storage: &Storage) -> Json {
     json!({ "metadata": { "name": name }, "spec": spec })
 }
 
-/// Renders the pod template of a workload, and adds the immutable ConfigMap of its custom files to the unit.
+/// The pods of one unit: what a [`Recipe`] leaves open.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// With a hole for the roll hash.
+    metadata: Stencil,
+    spec: Arc<Stencil>,
+    /// What fills the holes of the specification.
+    fillings: Vec<String>,
+}
+
+impl Template {
+    /// As JSON text, with this hash of all that replaces the unit.
+    pub(crate) fn text(&self, roll: &str) -> String {
+        let fillings: Vec<&str> = self.fillings.iter().map(String::as_str).collect();
+        let metadata = self.metadata.fill(&[&format!("\"{roll}\"")]);
+        format!(r#"{{"metadata":{metadata},"spec":{}}}"#, self.spec.fill(&fillings))
+    }
+}
+
+/// What the pods of several units have in common: all but their labels, variables and ports. A pool of bridges has one
+/// recipe, and what takes most of the time and of the text is made once.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    spec: Arc<Stencil>,
+    holes: Vec<Hole>,
+    labels: BTreeMap<String, String>,
+    metadata: Metadata,
+    user_secrets: String,
+}
+
+/// What differs from one pod of a recipe to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hole {
+    Env,
+    Ports,
+}
+
+impl Hole {
+    const fn pointer(self) -> &'static str {
+        match self {
+            Self::Env => "/containers/0/env",
+            Self::Ports => "/containers/0/ports",
+        }
+    }
+}
+
+impl Recipe {
+    /// Puts the common part together, and adds the immutable ConfigMap of the workload's custom files to the unit.
+    ///
+    /// `owner` begins the name of that ConfigMap. Whether there are variables and ports is told by those of `pod`; which
+    /// is up to [`Recipe::template`].
+    #[must_use]
+    pub fn new(fleet: &Fleet, unit: &mut UnitBuilder, owner: &str, workload: &Workload, pod: Pod) -> Self {
+        let mut volumes = recipe_volumes(workload);
+        volumes.extend(pod.volumes);
+        volumes.extend(custom_files(unit, owner, workload, &pod.moved_files));
+        volumes.extend(user_volumes(&workload.volumes));
+
+        let mut container = Map::new();
+        container.insert("name".into(), workload.component.as_str().into());
+        container.insert("image".into(), workload.image.reference.as_str().into());
+        container.insert("imagePullPolicy".into(), pull_policy(fleet.pull_policy).into());
+        if let Some(command) = pod.command {
+            container.insert("command".into(), command.into());
+        }
+        let mut holes = Vec::new();
+        if !env(workload, &pod.user_secrets, &pod.env).is_empty() {
+            container.insert("env".into(), Json::Null);
+            holes.push(Hole::Env);
+        }
+        if !pod.ports.is_empty() {
+            container.insert("ports".into(), Json::Null);
+            holes.push(Hole::Ports);
+        }
+        if let Some(resources) = resources(workload) {
+            container.insert("resources".into(), resources);
+        }
+        container.insert("securityContext".into(), container_security(workload));
+        for (key, probe) in
+            [("startupProbe", pod.startup), ("readinessProbe", pod.readiness), ("livenessProbe", pod.liveness)]
+        {
+            if let Some(probe) = probe {
+                container.insert(key.into(), probe);
+            }
+        }
+        if let Some(hook) = pod.pre_stop {
+            container.insert("lifecycle".into(), json!({ "preStop": hook }));
+        }
+        let mounts: Vec<Json> = volumes
+            .iter()
+            .flat_map(|volume| volume.mounts.iter().map(|mount| with_name(mount.clone(), &volume.name)))
+            .collect();
+        if !mounts.is_empty() {
+            container.insert("volumeMounts".into(), mounts.into());
+        }
+
+        let mut containers = vec![Json::Object(container)];
+        containers.extend(workload.sidecars.iter().cloned());
+
+        let mut spec = Map::new();
+        spec.insert("containers".into(), containers.into());
+        spec.insert("automountServiceAccountToken".into(), false.into());
+        spec.insert("enableServiceLinks".into(), false.into());
+        spec.insert("securityContext".into(), pod_security(workload));
+        spec.insert("terminationGracePeriodSeconds".into(), pod.grace_seconds.into());
+        if pod.host_network {
+            spec.insert("hostNetwork".into(), true.into());
+            spec.insert("dnsPolicy".into(), "ClusterFirstWithHostNet".into());
+        }
+        if !volumes.is_empty() {
+            let listed: Vec<Json> = volumes
+                .iter()
+                .filter(|volume| !volume.source.is_null())
+                .map(|volume| with_name(volume.source.clone(), &volume.name))
+                .collect();
+            if !listed.is_empty() {
+                spec.insert("volumes".into(), listed.into());
+            }
+        }
+        if !fleet.pull_secrets.is_empty() {
+            let secrets: Vec<Json> = fleet.pull_secrets.iter().map(|name| json!({ "name": name })).collect();
+            spec.insert("imagePullSecrets".into(), secrets.into());
+        }
+        schedule(&mut spec, workload, pod.affinity, pod.spread);
+
+        let mut annotations = workload.annotations.clone();
+        if pod.carries_calls {
+            // Node autoscalers leave such a node alone; a drain by hand still runs the preStop hook.
+            annotations.insert("cluster-autoscaler.kubernetes.io/safe-to-evict".into(), "false".into());
+            annotations.insert("karpenter.sh/do-not-disrupt".into(), "true".into());
+        }
+        let pointers: Vec<&str> = holes.iter().map(|hole| hole.pointer()).collect();
+        Self {
+            spec: Arc::new(Stencil::cut(Json::Object(spec), &pointers)),
+            holes,
+            labels: pod.labels,
+            metadata: Metadata { labels: workload.labels.clone(), annotations },
+            user_secrets: pod.user_secrets,
+        }
+    }
+
+    /// The pods of one unit. Variables that jitsictl computes come in the order in which they refer to each other, and
+    /// win over the user's.
+    #[must_use]
+    pub fn template(
+        &self,
+        fleet: &Fleet,
+        unit: &UnitId,
+        workload: &Workload,
+        variables: &[(&'static str, Env)],
+        ports: &[Port],
+    ) -> Template {
+        let mut pod_labels = self.metadata.labels.clone();
+        pod_labels.extend(labels::of_component(&fleet.name, unit, workload.component));
+        pod_labels.extend(self.labels.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let mut annotations = labels::json(&self.metadata.annotations);
+        annotations[labels::ROLL] = Json::Null;
+        let metadata = json!({ "annotations": annotations, "labels": labels::json(&pod_labels) });
+        let metadata = Stencil::cut(metadata, &["/annotations/jitsictl.dev~1roll"]);
+        let filling = |hole: &Hole| match hole {
+            Hole::Env => text_of(&Json::Array(env(workload, &self.user_secrets, variables))),
+            Hole::Ports => text_of(&ports.iter().map(port).collect()),
+        };
+        let fillings = self.holes.iter().map(filling).collect();
+        Template { metadata, spec: Arc::clone(&self.spec), fillings }
+    }
+}
+
+/// The pod template of a workload whose pods have nothing in common with others; adds the immutable ConfigMap of its
+/// custom files to the unit.
 ///
 /// `owner` is the name of the workload's own object.
 #[must_use]
-pub fn template(fleet: &Fleet, unit: &mut UnitBuilder, owner: &str, workload: &Workload, pod: Pod) -> Json {
-    let mut volumes = recipe_volumes(workload);
-    volumes.extend(pod.volumes);
-    volumes.extend(custom_files(unit, owner, workload, &pod.moved_files));
-    volumes.extend(user_volumes(&workload.volumes));
-
-    let mut container = Map::new();
-    container.insert("name".into(), workload.component.as_str().into());
-    container.insert("image".into(), workload.image.reference.as_str().into());
-    container.insert("imagePullPolicy".into(), pull_policy(fleet.pull_policy).into());
-    if let Some(command) = pod.command {
-        container.insert("command".into(), command.into());
-    }
-    let env = env(workload, &pod.user_secrets, pod.env);
-    if !env.is_empty() {
-        container.insert("env".into(), env.into());
-    }
-    if !pod.ports.is_empty() {
-        container.insert("ports".into(), pod.ports.iter().map(port).collect());
-    }
-    if let Some(resources) = resources(workload) {
-        container.insert("resources".into(), resources);
-    }
-    container.insert("securityContext".into(), container_security(workload));
-    for (key, probe) in
-        [("startupProbe", pod.startup), ("readinessProbe", pod.readiness), ("livenessProbe", pod.liveness)]
-    {
-        if let Some(probe) = probe {
-            container.insert(key.into(), probe);
-        }
-    }
-    if let Some(hook) = pod.pre_stop {
-        container.insert("lifecycle".into(), json!({ "preStop": hook }));
-    }
-    let mounts: Vec<Json> = volumes
-        .iter()
-        .flat_map(|volume| volume.mounts.iter().map(|mount| with_name(mount.clone(), &volume.name)))
-        .collect();
-    if !mounts.is_empty() {
-        container.insert("volumeMounts".into(), mounts.into());
-    }
-
-    let mut containers = vec![Json::Object(container)];
-    containers.extend(workload.sidecars.iter().cloned());
-
-    let mut spec = Map::new();
-    spec.insert("containers".into(), containers.into());
-    spec.insert("automountServiceAccountToken".into(), false.into());
-    spec.insert("enableServiceLinks".into(), false.into());
-    spec.insert("securityContext".into(), pod_security(workload));
-    spec.insert("terminationGracePeriodSeconds".into(), pod.grace_seconds.into());
-    if pod.host_network {
-        spec.insert("hostNetwork".into(), true.into());
-        spec.insert("dnsPolicy".into(), "ClusterFirstWithHostNet".into());
-    }
-    if !volumes.is_empty() {
-        let listed: Vec<Json> = volumes
-            .iter()
-            .filter(|volume| !volume.source.is_null())
-            .map(|volume| with_name(volume.source.clone(), &volume.name))
-            .collect();
-        if !listed.is_empty() {
-            spec.insert("volumes".into(), listed.into());
-        }
-    }
-    if !fleet.pull_secrets.is_empty() {
-        let secrets: Vec<Json> = fleet.pull_secrets.iter().map(|name| json!({ "name": name })).collect();
-        spec.insert("imagePullSecrets".into(), secrets.into());
-    }
-    schedule(&mut spec, workload, pod.affinity, pod.spread);
-
-    let mut pod_labels = workload.labels.clone();
-    pod_labels.extend(labels::of_component(&fleet.name, unit.id(), workload.component));
-    pod_labels.extend(pod.labels);
-    let mut annotations = workload.annotations.clone();
-    if pod.carries_calls {
-        // Node autoscalers leave such a node alone; a drain by hand still runs the preStop hook.
-        annotations.insert("cluster-autoscaler.kubernetes.io/safe-to-evict".into(), "false".into());
-        annotations.insert("karpenter.sh/do-not-disrupt".into(), "true".into());
-    }
-    let mut metadata = json!({ "labels": labels::json(&pod_labels) });
-    if !annotations.is_empty() {
-        metadata["annotations"] = labels::json(&annotations);
-    }
-    json!({ "metadata": metadata, "spec": spec })
+pub fn template(fleet: &Fleet, unit: &mut UnitBuilder, owner: &str, workload: &Workload, pod: Pod) -> Template {
+    let (variables, ports) = (pod.env.clone(), pod.ports.clone());
+    Recipe::new(fleet, unit, owner, workload, pod).template(fleet, unit.id(), workload, &variables, &ports)
 }
 
 fn with_name(mut object: Json, name: &str) -> Json {
@@ -244,14 +333,14 @@ fn with_name(mut object: Json, name: &str) -> Json {
     object
 }
 
-fn env(workload: &Workload, user_secrets: &str, computed: Vec<(&'static str, Env)>) -> Vec<Json> {
+fn env(workload: &Workload, user_secrets: &str, computed: &[(&'static str, Env)]) -> Vec<Json> {
     let mut list = Vec::with_capacity(computed.len() + workload.env.len() + 1);
     if is_rootless_jitsi(workload) {
         // s6-overlay insists on a /run that only it can write to; an emptyDir never is.
         list.push(json!({ "name": "S6_YES_I_WANT_A_WORLD_WRITABLE_RUN_BECAUSE_KUBERNETES", "value": "1" }));
     }
     let names: Vec<&str> = computed.iter().map(|(name, _)| *name).collect();
-    for (name, value) in &computed {
+    for (name, value) in computed {
         list.push(match value {
             Env::Text(text) => json!({ "name": name, "value": text }),
             Env::Secret { name: secret, key, optional: false } => {
@@ -418,7 +507,9 @@ fn custom_files(
     }
     let content = Json::Object(content);
     let name = format!("{owner}-files-{}", &short_hash(content.to_string())[..8]);
-    unit.add(Kind::ConfigMap, name.clone(), Part::Roll, Metadata::of(workload.component), content);
+    // What a pool shares is there before its pods are replaced: they pick it up by its name when their turn comes.
+    let part = if matches!(unit.id(), UnitId::Pool(_)) { Part::Carry } else { Part::Roll };
+    unit.add(Kind::ConfigMap, name.clone(), part, Metadata::of(workload.component), content);
     for (mode, (items, mounts)) in content_mounts {
         volumes.push(Volume {
             name: format!("files-{mode:o}"),

@@ -224,11 +224,12 @@ mod checks {
                 say("rendered twice".into());
             }
             names(manifest, &mut say);
-            own_labels(unit, manifest, &mut say);
-            selectors(manifest, &mut say);
-            lists(&manifest.body, "", &mut say);
-            schema(manifest, &mut say);
-            if manifest.body.get("status").is_some() {
+            let body = manifest.body.json();
+            own_labels(unit, &body, &mut say);
+            selectors(&body, &mut say);
+            lists(&body, "", &mut say);
+            schema(manifest.object.kind, &body, &mut say);
+            if body.get("status").is_some() {
                 say("has a status".into());
             }
         }
@@ -236,9 +237,8 @@ mod checks {
     }
 
     /// What comes back from Kubernetes' own types must be what went in: no unknown field, no wrong type.
-    fn schema(manifest: &Manifest, say: &mut impl FnMut(String)) {
-        let body = &manifest.body;
-        let read = match manifest.object.kind {
+    fn schema(kind: Kind, body: &Json, say: &mut impl FnMut(String)) {
+        let read = match kind {
             Kind::Namespace => through::<core::Namespace>(body),
             Kind::Secret => through::<core::Secret>(body),
             Kind::ConfigMap => through::<core::ConfigMap>(body),
@@ -253,7 +253,7 @@ mod checks {
         };
         match read {
             Ok(read) => difference(body, &read, "", say),
-            Err(error) => say(format!("is no {}: {error}", manifest.object.kind)),
+            Err(error) => say(format!("is no {kind}: {error}")),
         }
     }
 
@@ -291,9 +291,9 @@ mod checks {
         }
     }
 
-    fn own_labels(unit: &Unit, manifest: &Manifest, say: &mut impl FnMut(String)) {
+    fn own_labels(unit: &Unit, body: &Json, say: &mut impl FnMut(String)) {
         let mut places = vec!["/metadata/labels"];
-        if manifest.body.pointer("/spec/template").is_some() {
+        if body.pointer("/spec/template").is_some() {
             places.push("/spec/template/metadata/labels");
         }
         for place in places {
@@ -304,24 +304,24 @@ mod checks {
                 (labels::PART_OF, None),
                 (labels::MANAGED_BY, Some(labels::MANAGER.to_owned())),
             ] {
-                let found = manifest.body.pointer(place).and_then(|all| all.get(label)).and_then(Json::as_str);
+                let found = body.pointer(place).and_then(|all| all.get(label)).and_then(Json::as_str);
                 if found.is_none() || value.is_some_and(|value| found != Some(value.as_str())) {
                     say(format!("{place} has {label} = {found:?}"));
                 }
             }
-            if manifest.body.pointer(place).and_then(|all| all.get("app.kubernetes.io/instance")).is_some() {
+            if body.pointer(place).and_then(|all| all.get("app.kubernetes.io/instance")).is_some() {
                 say("carries the instance label".into());
             }
         }
-        let intent = manifest.body.pointer("/metadata/annotations").and_then(|all| all.get(labels::INTENT));
+        let intent = body.pointer("/metadata/annotations").and_then(|all| all.get(labels::INTENT));
         if intent.is_none() {
             say("lacks its intent".into());
         }
     }
 
-    fn selectors(manifest: &Manifest, say: &mut impl FnMut(String)) {
-        let Some(template) = manifest.body.pointer("/spec/template") else { return };
-        let selector = manifest.body.pointer("/spec/selector/matchLabels").and_then(Json::as_object);
+    fn selectors(body: &Json, say: &mut impl FnMut(String)) {
+        let Some(template) = body.pointer("/spec/template") else { return };
+        let selector = body.pointer("/spec/selector/matchLabels").and_then(Json::as_object);
         match selector {
             None => say("selects nothing".into()),
             Some(selector) => {
@@ -337,7 +337,7 @@ mod checks {
         }
         let volumes: BTreeSet<&str> = ["/spec/template/spec/volumes", "/spec/volumeClaimTemplates"]
             .iter()
-            .filter_map(|place| manifest.body.pointer(place).and_then(Json::as_array))
+            .filter_map(|place| body.pointer(place).and_then(Json::as_array))
             .flatten()
             .filter_map(|volume| volume["name"].as_str().or_else(|| volume["metadata"]["name"].as_str()))
             .collect();

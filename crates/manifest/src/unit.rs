@@ -6,10 +6,9 @@ use std::str::FromStr;
 
 use fleet::{ClusterName, EnvName, Index, Plane, PoolName, Release, ShardName, Slot};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
-use crate::{Kind, labels};
+use crate::{Body, Kind, labels};
 
 /// Which unit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -204,7 +203,7 @@ pub struct Manifest {
     /// Its identity.
     pub object: ObjectRef,
     /// The body, complete but for secret bytes; it carries the annotation `jitsictl.dev/intent`.
-    pub body: Json,
+    pub body: Body,
     /// For Secrets: key → where the bytes come from.
     pub secrets: BTreeMap<String, SecretRef>,
     /// When a change of it reaches what is running.
@@ -236,13 +235,18 @@ impl Unit {
     pub fn stamp(&mut self, stamp: &str) {
         self.roll = short_hash(format!("{}\n{stamp}", self.roll));
         for manifest in &mut self.manifests {
-            let Some(template) = manifest.body.pointer_mut("/spec/template/metadata/annotations") else { continue };
-            template[labels::ROLL] = self.roll.as_str().into();
-            let intent = manifest.body.pointer_mut("/metadata/annotations");
-            if let Some(annotations) = intent {
-                let before = annotations[labels::INTENT].as_str().unwrap_or_default();
-                annotations[labels::INTENT] = short_hash(format!("{before}\n{stamp}")).into();
+            if !manifest.object.kind.has_pods() {
+                continue;
             }
+            manifest.body.change(|body| {
+                if let Some(template) = body.pointer_mut("/spec/template/metadata/annotations") {
+                    template[labels::ROLL] = self.roll.as_str().into();
+                }
+                if let Some(annotations) = body.pointer_mut("/metadata/annotations") {
+                    let before = annotations[labels::INTENT].as_str().unwrap_or_default();
+                    annotations[labels::INTENT] = short_hash(format!("{before}\n{stamp}")).into();
+                }
+            });
         }
     }
 }

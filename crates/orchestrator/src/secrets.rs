@@ -129,7 +129,7 @@ pub(crate) fn fingerprint(desired: &mut Desired, secrets: &Secrets, key: &cluste
     for unit in desired.units.values_mut() {
         for manifest in unit.manifests.iter_mut().filter(|manifest| !manifest.secrets.is_empty()) {
             match secrets.values.fingerprint(manifest, key) {
-                Ok(body) => manifest.body = body,
+                Ok(body) => manifest.body = manifest::Body::new(&body),
                 Err(_) => {
                     let made = manifest.secrets.values().all(|secret| matches!(secret, SecretRef::Made(_)));
                     if !(made && secrets.to_make) {
@@ -151,7 +151,7 @@ pub(crate) fn stamp(fleet: &Fleet, desired: &mut Desired, secrets: &Secrets) -> 
     let key = "JVB_AUTH_PASSWORD".parse().ok().and_then(|name| secrets.values.get(&SecretRef::Made(name)));
     for unit in desired.units.values_mut() {
         let read: BTreeSet<String> =
-            unit.manifests.iter().flat_map(|manifest| read_keys(&manifest.body, &users)).collect();
+            unit.manifests.iter().flat_map(|manifest| read_keys(manifest, &users)).collect();
         if read.is_empty() {
             continue;
         }
@@ -173,7 +173,7 @@ pub(crate) fn stamp(fleet: &Fleet, desired: &mut Desired, secrets: &Secrets) -> 
             unit.stamp(&manifest::short_hash(&text));
         } else if !secrets.to_make {
             unit.pods.clear();
-            let workloads = unit.manifests.iter().filter(|manifest| manifest.body.pointer("/spec/template").is_some());
+            let workloads = unit.manifests.iter().filter(|manifest| manifest.object.kind.has_pods());
             held.extend(workloads.map(|manifest| manifest.object.clone()));
         }
     }
@@ -181,7 +181,12 @@ pub(crate) fn stamp(fleet: &Fleet, desired: &mut Desired, secrets: &Secrets) -> 
 }
 
 /// Keys of these Secrets that a workload's containers read.
-fn read_keys(body: &serde_json::Value, secrets: &[String]) -> Vec<String> {
+fn read_keys(manifest: &Manifest, secrets: &[String]) -> Vec<String> {
+    // Most mention none of them: that is seen without making trees.
+    if !manifest.object.kind.has_pods() || !secrets.iter().any(|secret| manifest.body.text().contains(secret.as_str())) {
+        return Vec::new();
+    }
+    let body = manifest.body.json();
     let containers = body.pointer("/spec/template/spec/containers").and_then(serde_json::Value::as_array);
     let env = containers.into_iter().flatten().filter_map(|container| container.get("env")?.as_array()).flatten();
     env.filter_map(|entry| {

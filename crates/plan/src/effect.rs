@@ -41,7 +41,7 @@ impl World {
                         object: manifest.object.clone(),
                         uid,
                         version: "1".to_owned(),
-                        body: manifest.body.clone(),
+                        body: manifest.body.json(),
                         managers: BTreeSet::from([format!("jitsictl/{}", unit.plane())]),
                         deleting: false,
                     };

@@ -1,26 +1,29 @@
 use fleet::{Advertise, AdvertiseFallback, BridgeWebsocket, ResourceList};
-use manifest::testing;
+use manifest::{Part, testing};
 
 use super::*;
 
 fn rendered(fleet: &Fleet) -> Unit {
-    unit(fleet, &fleet.data.pools[0], Index(1))
+    let pool = &fleet.data.pools[0];
+    let mut shared = UnitBuilder::new(fleet, UnitId::Pool(pool.name.clone()), &pool.cluster);
+    unit(fleet, pool, &recipe(fleet, pool, &mut shared), Index(1))
 }
 
 fn pool(fleet: &mut Fleet) -> &mut Pool {
     &mut fleet.data.pools[0]
 }
 
-fn stateful_set(unit: &Unit) -> &Json {
-    &unit.manifests.iter().find(|manifest| manifest.object.kind == Kind::StatefulSet).unwrap().body
+fn stateful_set(unit: &Unit) -> Json {
+    unit.manifests.iter().find(|manifest| manifest.object.kind == Kind::StatefulSet).unwrap().body.json()
 }
 
-fn container(unit: &Unit) -> &Json {
-    &stateful_set(unit)["spec"]["template"]["spec"]["containers"][0]
+fn container(unit: &Unit) -> Json {
+    stateful_set(unit)["spec"]["template"]["spec"]["containers"][0].take()
 }
 
 fn variable(unit: &Unit, name: &str) -> Option<String> {
-    let env = container(unit)["env"].as_array().unwrap();
+    let container = container(unit);
+    let env = container["env"].as_array().unwrap();
     let entry = env.iter().find(|entry| entry["name"] == name)?;
     Some(entry["value"].as_str().unwrap_or_default().to_owned())
 }
@@ -59,7 +62,8 @@ fn passwords_come_from_what_the_pod_can_read() {
     let mut fleet = testing::split();
     let secret = |fleet: &Fleet| {
         let unit = rendered(fleet);
-        let env = container(&unit)["env"].as_array().unwrap();
+        let container = container(&unit);
+        let env = container["env"].as_array().unwrap();
         let entry = env.iter().find(|entry| entry["name"] == "JVB_AUTH_PASSWORD").unwrap();
         entry["valueFrom"]["secretKeyRef"]["name"].as_str().unwrap().to_owned()
     };
@@ -124,7 +128,8 @@ fn a_users_configuration_steps_aside_for_ours() {
     let mut fleet = testing::split();
     testing::add_file(&mut pool(&mut fleet).bridges.workload, "/config/custom-jvb.conf", "videobridge {}");
     let unit = rendered(&fleet);
-    let mounts: Vec<&str> = container(&unit)["volumeMounts"]
+    let container = container(&unit);
+    let mounts: Vec<&str> = container["volumeMounts"]
         .as_array()
         .unwrap()
         .iter()

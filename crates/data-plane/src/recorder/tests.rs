@@ -20,21 +20,24 @@ fn rendered(fleet: &Fleet) -> Unit {
     unit(fleet, &allocations, &Surroundings::default(), &fleet.data.pools[0], Index(0))
 }
 
-fn stateful_set(unit: &Unit) -> &Json {
-    &unit.manifests.iter().find(|manifest| manifest.object.kind == Kind::StatefulSet).unwrap().body["spec"]
+fn stateful_set(unit: &Unit) -> Json {
+    unit.manifests.iter().find(|manifest| manifest.object.kind == Kind::StatefulSet).unwrap().body.json()["spec"].take()
 }
 
-fn container(unit: &Unit) -> &Json {
-    &stateful_set(unit)["template"]["spec"]["containers"][0]
+fn container(unit: &Unit) -> Json {
+    stateful_set(unit)["template"]["spec"]["containers"][0].take()
 }
 
 fn variable(unit: &Unit, name: &str) -> Option<String> {
-    let env = container(unit)["env"].as_array().unwrap();
+    let container = container(unit);
+    let env = container["env"].as_array().unwrap();
     env.iter().find(|entry| entry["name"] == name)?["value"].as_str().map(ToOwned::to_owned)
 }
 
-fn mount<'a>(unit: &'a Unit, path: &str) -> &'a Json {
-    container(unit)["volumeMounts"].as_array().unwrap().iter().find(|mount| mount["mountPath"] == path).unwrap()
+fn mount(unit: &Unit, path: &str) -> Json {
+    let container = container(unit);
+    let mut mounts = container["volumeMounts"].as_array().unwrap().iter();
+    mounts.find(|mount| mount["mountPath"] == path).unwrap().clone()
 }
 
 #[test]
@@ -60,12 +63,14 @@ fn recordings_have_a_place_in_each_kind_of_storage() {
     assert!(mount(&unit, "/storage").get("subPathExpr").is_none());
     let claim = &stateful_set(&unit)["volumeClaimTemplates"][0];
     assert_eq!((&claim["metadata"]["name"], &claim["spec"]["storageClassName"]), (&json!("storage"), &json!("fast")));
-    let volumes = stateful_set(&unit)["template"]["spec"]["volumes"].as_array().unwrap();
+    let spec = stateful_set(&unit);
+    let volumes = spec["template"]["spec"]["volumes"].as_array().unwrap();
     assert!(volumes.iter().all(|volume| volume["name"] != "storage"));
     assert_eq!(testing::complaints(&unit), Vec::<String>::new());
 
     let unit = rendered(&fleet_with(RecorderStorage::EmptyDir { size: "20Gi".into() }));
-    let volumes = stateful_set(&unit)["template"]["spec"]["volumes"].as_array().unwrap();
+    let spec = stateful_set(&unit);
+    let volumes = spec["template"]["spec"]["volumes"].as_array().unwrap();
     assert!(volumes.contains(&json!({ "name": "storage", "emptyDir": { "sizeLimit": "20Gi" } })));
 }
 

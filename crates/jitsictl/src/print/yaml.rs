@@ -1,88 +1,197 @@
-//! Writes JSON values as YAML, fast: rendering a thousand objects is mostly this.
+//! Turns JSON text into YAML, fast: rendering a thousand objects is mostly this. No tree is made in between.
 //!
 //! Block style, two spaces, lists at their key's own depth, as kubectl prints. A string stands without quotes only
 //! where no YAML reader, 1.1 or 1.2, could take it for anything else; texts of several lines stand as literal blocks.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use serde_json::{Map, Value as Json};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// Appends one document, without a `---` line.
-pub fn document(out: &mut String, value: &Json) {
-    match value {
-        Json::Object(map) if !map.is_empty() => mapping(out, map, 0),
-        Json::Array(items) if !items.is_empty() => sequence(out, items, 0),
-        Json::String(text) => {
-            quoted_or_plain(out, text);
-            out.push('\n');
+///
+/// # Errors
+/// When the text is no JSON.
+pub fn document(out: &mut String, json: &str) -> serde_json::Result<()> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    Node { out, place: Place::Root, depth: 0 }.deserialize(&mut reader)?;
+    reader.end()
+}
+
+/// Where a value stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Alone.
+    Root,
+    /// After `key:`.
+    Key,
+    /// After `- `.
+    Item,
+}
+
+/// Writes one value and what ends its line.
+struct Node<'o> {
+    out: &'o mut String,
+    place: Place,
+    /// Of the mapping or sequence that the value stands in.
+    depth: usize,
+}
+
+impl Node<'_> {
+    /// Writes what needs no structure.
+    fn leaf(self, write: impl FnOnce(&mut String, usize)) {
+        let inner = if self.place == Place::Root { 0 } else { self.depth + 1 };
+        if self.place == Place::Key {
+            self.out.push(' ');
         }
-        scalar => {
-            leaf(out, scalar, 0);
-            out.push('\n');
+        write(self.out, inner);
+        self.out.push('\n');
+    }
+
+    /// Whether the first entry of what follows needs a line of its own, and how deep all of them stand.
+    const fn entries(&self, lists: bool) -> (bool, usize) {
+        match self.place {
+            Place::Root => (false, 0),
+            Place::Item => (false, self.depth + 1),
+            Place::Key => (true, if lists { self.depth } else { self.depth + 1 }),
         }
     }
 }
 
-/// Each key on a line of its own; the first one where we are.
-fn mapping(out: &mut String, map: &Map<String, Json>, depth: usize) {
-    for (at, (key, value)) in map.iter().enumerate() {
-        if at > 0 {
-            indent(out, depth);
-        }
-        quoted_or_plain(out, key);
-        out.push(':');
-        match value {
-            Json::Object(inner) if !inner.is_empty() => {
-                out.push('\n');
-                indent(out, depth + 1);
-                mapping(out, inner, depth + 1);
-            }
-            Json::Array(items) if !items.is_empty() => {
-                out.push('\n');
-                indent(out, depth);
-                sequence(out, items, depth);
-            }
-            scalar => {
-                out.push(' ');
-                leaf(out, scalar, depth + 1);
-                out.push('\n');
-            }
-        }
+/// Begins an entry: the first one where we are, unless it needs a line of its own; each other on its own.
+fn begin(out: &mut String, first: bool, own_line: bool, depth: usize) {
+    if first && own_line {
+        out.push('\n');
+    }
+    if !first || own_line {
+        indent(out, depth);
     }
 }
 
-/// Each entry on a line of its own; the first one where we are.
-fn sequence(out: &mut String, items: &[Json], depth: usize) {
-    for (at, item) in items.iter().enumerate() {
-        if at > 0 {
-            indent(out, depth);
-        }
-        out.push_str("- ");
-        match item {
-            Json::Object(inner) if !inner.is_empty() => mapping(out, inner, depth + 1),
-            Json::Array(inner) if !inner.is_empty() => sequence(out, inner, depth + 1),
-            scalar => {
-                leaf(out, scalar, depth + 1);
-                out.push('\n');
-            }
-        }
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
+        input.deserialize_any(self)
     }
 }
 
-/// What needs no structure; `depth` is that of a literal block's lines.
-fn leaf(out: &mut String, value: &Json, depth: usize) {
-    match value {
-        Json::Null => out.push_str("null"),
-        Json::Bool(true) => out.push_str("true"),
-        Json::Bool(false) => out.push_str("false"),
-        Json::Number(number) => {
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.leaf(|out, _| out.push_str("null"));
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.leaf(|out, _| out.push_str(if value { "true" } else { "false" }));
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.leaf(|out, _| {
             // Writing into a string can't fail.
-            let _ = write!(out, "{number}");
+            let _ = write!(out, "{value}");
+        });
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.leaf(|out, _| {
+            let _ = write!(out, "{value}");
+        });
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.leaf(|out, _| {
+            let _ = write!(out, "{}", serde_json::Value::from(value));
+        });
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        let block = self.place != Place::Root && is_block(text);
+        self.leaf(|out, depth| if block { literal(out, text, depth) } else { quoted_or_plain(out, text) });
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let (own_line, depth) = self.entries(false);
+        let mut first = true;
+        while map.next_key_seed(Key { out: &mut *self.out, first, own_line, depth })?.is_some() {
+            map.next_value_seed(Node { out: &mut *self.out, place: Place::Key, depth })?;
+            first = false;
         }
-        Json::String(text) if is_block(text) => block(out, text, depth),
-        Json::String(text) => quoted_or_plain(out, text),
-        Json::Array(_) => out.push_str("[]"),
-        Json::Object(_) => out.push_str("{}"),
+        if first {
+            self.leaf(|out, _| out.push_str("{}"));
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let (own_line, depth) = self.entries(true);
+        let mut first = true;
+        while list.next_element_seed(Item { out: &mut *self.out, first, own_line, depth })?.is_some() {
+            first = false;
+        }
+        if first {
+            self.leaf(|out, _| out.push_str("[]"));
+        }
+        Ok(())
+    }
+}
+
+/// Writes a key, once there is one.
+struct Key<'o> {
+    out: &'o mut String,
+    first: bool,
+    own_line: bool,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
+        input.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<(), E> {
+        begin(self.out, self.first, self.own_line, self.depth);
+        quoted_or_plain(self.out, key);
+        self.out.push(':');
+        Ok(())
+    }
+}
+
+/// Writes an entry of a list, once there is one.
+struct Item<'o> {
+    out: &'o mut String,
+    first: bool,
+    own_line: bool,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Item<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
+        begin(self.out, self.first, self.own_line, self.depth);
+        self.out.push_str("- ");
+        Node { out: self.out, place: Place::Item, depth: self.depth }.deserialize(input)
     }
 }
 
@@ -173,7 +282,7 @@ fn is_block(text: &str) -> bool {
         && text.split('\n').all(|line| line.is_empty() || !line.trim_matches([' ', '\t']).is_empty())
 }
 
-fn block(out: &mut String, text: &str, depth: usize) {
+fn literal(out: &mut String, text: &str, depth: usize) {
     let body = text.strip_suffix('\n');
     out.push_str(match body {
         None => "|-",
@@ -192,13 +301,13 @@ fn block(out: &mut String, text: &str, depth: usize) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Map, Value as Json, json};
 
     use super::*;
 
     fn written(value: &Json) -> String {
         let mut out = String::new();
-        document(&mut out, value);
+        document(&mut out, &value.to_string()).unwrap();
         out
     }
 

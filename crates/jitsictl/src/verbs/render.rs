@@ -25,7 +25,7 @@ pub struct Rendered<'a> {
     /// When a change of it reaches what is running.
     pub part: Part,
     /// The object, without secret bytes.
-    pub object: &'a Json,
+    pub object: Json,
     /// For Secrets: key → where the bytes come from.
     pub secrets: &'a BTreeMap<String, SecretRef>,
 }
@@ -60,8 +60,6 @@ pub(super) fn run(context: &Context, arguments: &Render) -> Result<Exit, Error> 
     } else {
         context.printer.bytes(yaml(objects).as_bytes())?;
     }
-    // The process ends: freeing a hundred thousand pieces one by one would take a good part of its time.
-    std::mem::forget(desired);
     Ok(Exit::Converged)
 }
 
@@ -89,23 +87,33 @@ fn listed<'a>(unit: &Unit, manifest: &'a Manifest) -> Rendered<'a> {
         cluster: &manifest.object.cluster,
         unit: unit.id.to_string(),
         part: manifest.part,
-        object: &manifest.body,
+        object: manifest.body.json(),
         secrets: &manifest.secrets,
     }
 }
 
 /// The objects as one YAML stream, each with its cluster and unit above it.
 pub fn yaml<'a>(objects: impl IntoIterator<Item = (&'a Unit, &'a Manifest)>) -> String {
-    let mut out = String::with_capacity(1 << 20);
-    for (unit, manifest) in objects {
-        // Writing into a string can't fail.
-        let _ = writeln!(out, "---\n# cluster {} · {}", manifest.object.cluster, unit.id);
-        for (key, source) in &manifest.secrets {
-            let _ = writeln!(out, "# {key}: {}", origin(source));
+    let objects: Vec<_> = objects.into_iter().collect();
+    let chunks: Vec<_> = objects.chunks(16).collect();
+    manifest::parallel::map(&chunks, |chunk| {
+        let mut out = String::with_capacity(chunk.len() * 4096);
+        for (unit, manifest) in *chunk {
+            document(&mut out, unit, manifest);
         }
-        yaml::document(&mut out, &manifest.body);
+        out
+    })
+    .concat()
+}
+
+fn document(out: &mut String, unit: &Unit, manifest: &Manifest) {
+    // Writing into a string can't fail.
+    let _ = writeln!(out, "---\n# cluster {} · {}", manifest.object.cluster, unit.id);
+    for (key, source) in &manifest.secrets {
+        let _ = writeln!(out, "# {key}: {}", origin(source));
     }
-    out
+    // A body is JSON text by its type.
+    let _ = yaml::document(out, manifest.body.text());
 }
 
 fn origin(source: &SecretRef) -> String {

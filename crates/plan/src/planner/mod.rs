@@ -191,7 +191,7 @@ impl<'a> Draft<'a> {
                     continue;
                 }
                 Some(live) => {
-                    let fields = differences(&manifest.body, &live.body);
+                    let fields = differences(&manifest.body.json(), &live.body);
                     if fields.is_empty() {
                         continue;
                     }
