@@ -1,5 +1,6 @@
 //! The scenario runner: a script's text, what it does, and how its output is compared.
 
+pub(crate) mod backend;
 pub(crate) mod binary;
 pub(crate) mod command;
 pub(crate) mod matching;

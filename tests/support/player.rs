@@ -9,12 +9,13 @@ use std::{
 use serde_json::{Value, json};
 use similar::TextDiff;
 use tempfile::TempDir;
-use testbed::{AuditMark, Credential, Rights, Rule};
+use testbed::{Credential, Rights, Rule};
 
 use super::{
+    backend::{Backend, CLUSTERS, Mark},
     command::{self, Program},
     matching, objects,
-    script::{Action, Check, Compare, Ending, Object, Requests, Run},
+    script::{Action, Check, Compare, Ending, Object, Refusal, Requests, Run},
     stage::{Replacement, Stage},
 };
 
@@ -26,7 +27,7 @@ pub(super) struct Player<'a> {
     contexts: BTreeMap<String, (String, Credential)>,
     environment: Vec<(String, String)>,
     memory: BTreeMap<String, String>,
-    marks: BTreeMap<String, AuditMark>,
+    marks: BTreeMap<String, Mark>,
 }
 
 impl<'a> Player<'a> {
@@ -36,9 +37,9 @@ impl<'a> Player<'a> {
             tempfile::Builder::new().prefix("jitsictl-scenario-").tempdir().map_err(|error| error.to_string())?;
         let user = format!("scenario-{name}");
         let mut contexts = BTreeMap::new();
-        for cluster in stage.testbed.clusters() {
-            let credential = cluster.user(&user, &Rights::Everything).await.map_err(|error| error.to_string())?;
-            contexts.insert(cluster.name().to_owned(), (cluster.name().to_owned(), credential));
+        for cluster in CLUSTERS {
+            let credential = stage.backend.user(cluster, &user, &Rights::Everything).await?;
+            contexts.insert(cluster.to_owned(), (cluster.to_owned(), credential));
         }
         let port = (30_400 + 40 * number).to_string();
         let player = Self {
@@ -63,16 +64,12 @@ impl<'a> Player<'a> {
         self.folder.path().join("kubeconfig")
     }
 
-    fn cluster(&self, name: &str) -> Result<&'a testbed::Cluster, String> {
-        self.stage.testbed.cluster(name).map_err(|error| error.to_string())
+    fn client(&self, cluster: &str) -> Result<&'a kube::Client, String> {
+        self.stage.backend.client(cluster)
     }
 
     fn write_kubeconfig(&self) -> Result<(), String> {
-        let mut entries = Vec::new();
-        for (context, (cluster, credential)) in &self.contexts {
-            entries.push(self.cluster(cluster)?.entry(context, credential.clone()));
-        }
-        testbed::write_kubeconfig(&self.kubeconfig(), &entries).map_err(|error| error.to_string())
+        self.stage.backend.write_kubeconfig(&self.kubeconfig(), &self.contexts)
     }
 
     /// Puts in what is remembered: `{NAME}`.
@@ -89,16 +86,15 @@ impl<'a> Player<'a> {
 
     /// The object as JSON; nothing when there is none.
     async fn find(&self, object: &Object) -> Result<Option<Value>, String> {
-        let cluster = self.cluster(&object.cluster)?;
         let (object, namespace) = self.object(object);
         if object.kind != "Daemon" {
-            return objects::get(cluster.client(), &object).await;
+            return objects::get(self.client(&object.cluster)?, &object).await;
         }
         // What runs in a pod is no object of Kubernetes', but is asked for in the same way.
-        let world = &self.stage.world;
-        let log = world.log(cluster.name(), &namespace, &object.name).map_err(|error| error.to_string())?;
+        let world = self.stage.backend.world();
+        let log = world.log(&object.cluster, &namespace, &object.name).map_err(|error| error.to_string())?;
         Ok(world
-            .daemon(cluster.name(), &namespace, &object.name)
+            .daemon(&object.cluster, &namespace, &object.name)
             .ok()
             .map(|daemon| json!({ "pod": daemon.pod_uid, "starts": daemon.starts, "log": log.join("\n") })))
     }
@@ -106,9 +102,10 @@ impl<'a> Player<'a> {
     /// Takes out what differs from run to run.
     fn redact(&self, output: &str) -> String {
         let mut output = output.replace(&*self.cwd().to_string_lossy(), "[CWD]");
-        for cluster in self.stage.testbed.clusters() {
-            let address = cluster.server().trim_start_matches("https://");
-            output = output.replace(address, &format!("[SERVER {}]", cluster.name()));
+        for cluster in CLUSTERS {
+            if let Ok(address) = self.stage.backend.address(cluster) {
+                output = output.replace(&address, &format!("[SERVER {cluster}]"));
+            }
         }
         output
     }
@@ -196,10 +193,7 @@ impl<'a> Player<'a> {
                 }
             }
             Action::AuditMark => {
-                for cluster in self.stage.testbed.clusters().iter().filter(|cluster| cluster.apiserver_runs()) {
-                    let mark = cluster.audit_mark().await.map_err(|error| error.to_string())?;
-                    self.marks.insert(cluster.name().to_owned(), mark);
-                }
+                self.marks.extend(self.stage.backend.marks().await?);
                 Ok(())
             }
             Action::Audit { cluster, requests, compare, count } => {
@@ -208,12 +202,12 @@ impl<'a> Player<'a> {
             Action::Apply { cluster, text } => {
                 let manifest: Value =
                     serde_saphyr::from_str(&self.fill(text)).map_err(|error| format!("no manifest: {error}"))?;
-                objects::apply(self.cluster(cluster)?.client(), &manifest).await
+                objects::apply(self.client(cluster)?, &manifest).await
             }
             Action::Probe { cluster, text, answer } => {
                 let manifest: Value =
                     serde_saphyr::from_str(&self.fill(text)).map_err(|error| format!("no manifest: {error}"))?;
-                let client = self.cluster(cluster)?.client();
+                let client = self.client(cluster)?;
                 let patience = Instant::now() + Duration::from_secs(20);
                 while objects::try_apply(client, &manifest).await != *answer {
                     if Instant::now() >= patience {
@@ -226,40 +220,48 @@ impl<'a> Player<'a> {
             Action::Patch { object, text } => {
                 let patch: Value =
                     serde_saphyr::from_str(&self.fill(text)).map_err(|error| format!("no patch: {error}"))?;
-                objects::merge(self.cluster(&object.cluster)?.client(), &self.object(object).0, &patch).await
+                objects::merge(self.client(&object.cluster)?, &self.object(object).0, &patch).await
             }
-            Action::Delete { object } => {
-                objects::delete(self.cluster(&object.cluster)?.client(), &self.object(object).0).await
-            }
+            Action::Delete { object } => objects::delete(self.client(&object.cluster)?, &self.object(object).0).await,
             Action::LoadBalancer { object, addresses } => {
                 let (Object { cluster, name, .. }, namespace) = self.object(object);
                 let addresses = addresses.iter().map(|address| self.fill(address)).collect();
-                let moved = self.stage.world.set_load_balancer_address(&cluster, &namespace, &name, addresses);
+                let moved =
+                    self.stage.backend.world().set_load_balancer_address(&cluster, &namespace, &name, addresses);
                 moved.await.map_err(|error| error.to_string())
             }
             Action::People { object, conferences, participants } => {
                 let (Object { cluster, name, .. }, namespace) = self.object(object);
-                let world = &self.stage.world;
+                let world = self.stage.backend.world();
                 let moved = world.set_load(&cluster, &namespace, &name, *conferences, *participants);
                 moved.map_err(|error| error.to_string())
             }
             Action::Crash { object } => {
                 let (Object { cluster, name, .. }, namespace) = self.object(object);
-                self.stage.world.crash(&cluster, &namespace, &name).map_err(|error| error.to_string())
+                self.stage.backend.world().crash(&cluster, &namespace, &name).map_err(|error| error.to_string())
             }
             Action::HoldLoadBalancers { cluster, hold } => {
-                self.stage.world.hold_load_balancers(cluster, *hold).map_err(|error| error.to_string())
+                self.stage.backend.world().hold_load_balancers(cluster, *hold).map_err(|error| error.to_string())
             }
             Action::Image { tag, fails } => {
-                self.stage.world.fail_image(tag, *fails);
+                self.stage.backend.world().fail_image(tag, *fails);
                 Ok(())
             }
-            Action::Stop { cluster } => {
-                self.cluster(cluster)?.stop_apiserver();
-                Ok(())
+            Action::Stop { cluster } => self.stage.backend.set_running(cluster, false).await,
+            Action::Start { cluster } => self.stage.backend.set_running(cluster, true).await,
+            Action::Refuse { cluster, refusal } => {
+                let Refusal { namespace, resource, pointer, value, message } = refusal;
+                let refusal = Refusal {
+                    namespace: self.fill(namespace),
+                    resource: resource.clone(),
+                    pointer: pointer.clone(),
+                    value: self.fill(value),
+                    message: self.fill(message),
+                };
+                self.stage.backend.refuse(cluster, &refusal).await
             }
-            Action::Start { cluster } => {
-                self.cluster(cluster)?.start_apiserver().await.map_err(|error| error.to_string())
+            Action::AdmitAll { cluster, namespace } => {
+                self.stage.backend.admit_all(cluster, &self.fill(namespace)).await
             }
             Action::Point { context, cluster } => {
                 let (_, credential) = self.contexts.get(cluster).ok_or_else(|| format!("no cluster `{cluster}`"))?;
@@ -276,8 +278,7 @@ impl<'a> Player<'a> {
                 };
                 let (cluster, _) = self.contexts.get(context).ok_or_else(|| format!("no context `{context}`"))?;
                 let user = self.limited_user();
-                let credential =
-                    self.cluster(cluster)?.user(&user, &rights).await.map_err(|error| error.to_string())?;
+                let credential = self.stage.backend.user(cluster, &user, &rights).await?;
                 self.log_in_as(context, credential)
             }
         }
@@ -342,18 +343,14 @@ impl<'a> Player<'a> {
 
     async fn audit(&self, cluster: &str, requests: &Requests, compare: Compare, count: usize) -> Result<(), String> {
         let mark = *self.marks.get(cluster).ok_or_else(|| format!("no `> audit mark` while {cluster} was running"))?;
-        let entries = self.cluster(cluster)?.audit_since(mark).await.map_err(|error| error.to_string())?;
-        let ours = [&self.user, &self.limited_user()].map(|user| format!("system:serviceaccount:testbed-users:{user}"));
-        let counted: Vec<String> = entries
-            .iter()
-            .filter(|entry| ours.contains(&entry.user))
-            .filter(|entry| match requests {
-                Requests::Writes => entry.is_write(),
-                Requests::Of { verb, resource } => {
-                    entry.verb == *verb && entry.object.as_ref().is_some_and(|object| object.resource == *resource)
-                }
+        let ours = [&self.user, &self.limited_user()].map(|user| Backend::account(user));
+        let counted: Vec<String> = (self.stage.backend.since(cluster, mark).await?.into_iter())
+            .filter(|seen| ours.contains(&seen.user))
+            .filter(|seen| match requests {
+                Requests::Writes => seen.writes,
+                Requests::Of { verb, resource } => seen.verb == *verb && seen.resource == *resource,
             })
-            .map(ToString::to_string)
+            .map(|seen| seen.text)
             .collect();
         if compares(compare, counted.len(), count) {
             return Ok(());

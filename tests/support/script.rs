@@ -113,11 +113,34 @@ pub(crate) enum Action {
     Expire {
         context: String,
     },
+    /// The API server refuses to write such objects.
+    Refuse {
+        cluster: String,
+        refusal: Refusal,
+    },
+    /// It takes those of this namespace again.
+    AdmitAll {
+        cluster: String,
+        namespace: String,
+    },
     Restrict {
         context: String,
         namespace: Option<String>,
         text: String,
     },
+}
+
+/// Objects that an API server refuses.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Refusal {
+    pub(crate) namespace: String,
+    /// Their plural.
+    pub(crate) resource: String,
+    /// Where they have the value.
+    pub(crate) pointer: String,
+    pub(crate) value: String,
+    /// What it then says.
+    pub(crate) message: String,
 }
 
 /// A command and what must come of it.
@@ -311,6 +334,22 @@ fn action(verb: &str, rest: &str, document: Option<String>) -> Result<Action, St
         ("stop", [cluster]) => Action::Stop { cluster: own(cluster) },
         ("start", [cluster]) => Action::Start { cluster: own(cluster) },
         ("point", [context, "at", cluster]) => Action::Point { context: own(context), cluster: own(cluster) },
+        ("admission", [cluster, namespace, "lifted"]) => {
+            Action::AdmitAll { cluster: own(cluster), namespace: own(namespace) }
+        }
+        ("admission", [cluster, namespace, resource, pointer, "==", ..]) => {
+            let shape = "admission CLUSTER NAMESPACE PLURAL POINTER == VALUE: MESSAGE";
+            let (_, value) = rest.split_once(" == ").ok_or_else(|| usage(shape))?;
+            let (value, message) = value.split_once(": ").ok_or_else(|| usage(shape))?;
+            let refusal = Refusal {
+                namespace: own(namespace),
+                resource: own(resource),
+                pointer: own(pointer),
+                value: own(value),
+                message: own(message),
+            };
+            Action::Refuse { cluster: own(cluster), refusal }
+        }
         ("expire", [context]) => Action::Expire { context: own(context) },
         ("restrict", [context]) => {
             Action::Restrict { context: own(context), namespace: None, text: text("restrict CONTEXT <<END")? }
@@ -373,115 +412,4 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn only(text: &str) -> Action {
-        let mut steps = parse(text).unwrap().steps;
-        assert_eq!(steps.len(), 1);
-        steps.remove(0).action
-    }
-
-    #[test]
-    fn a_whole_scenario() {
-        let script = parse(
-            "# What it shows.\n\
-             > pending until there is a binary\n\
-             > alone\n\
-             \n\
-             > write fleet.yaml <<END\n\
-             fleet: meet\n\
-             \x20 # not a comment of ours\n\
-             END\n\
-             $ jitsictl check\n\
-             ? 2\n\
-             error: [..]\n\
-             \n\
-             \\$ not a command\n\
-             ...\n\
-             \n\
-             > audit writes hq == 0\n",
-        )
-        .unwrap();
-        assert_eq!(script.pending.as_deref(), Some("until there is a binary"));
-        assert!(script.alone);
-        assert_eq!(script.steps.iter().map(|step| step.line).collect::<Vec<_>>(), [5, 9, 16]);
-        let text = "fleet: meet\n  # not a comment of ours\n".to_owned();
-        assert_eq!(script.steps[0].action, Action::Write { path: "fleet.yaml".into(), text });
-        let run = Run {
-            command: "jitsictl check".into(),
-            ending: Ending::Code(2),
-            output: ["error: [..]", "", "$ not a command", "..."].map(str::to_owned).to_vec(),
-            lines: 9..14,
-        };
-        assert_eq!(script.steps[1].action, Action::Run(run));
-    }
-
-    #[test]
-    fn a_command_may_say_nothing_and_succeeds_by_default() {
-        let script = parse("$ one\n$ two\n? killed after 700ms\n...\n").unwrap();
-        let [Step { action: Action::Run(one), .. }, Step { action: Action::Run(two), .. }] = script.steps.as_slice()
-        else {
-            panic!("{script:?}")
-        };
-        assert_eq!((one.ending, one.output.len(), one.lines.clone()), (Ending::Code(0), 0, 1..1));
-        assert_eq!((two.ending, two.lines.clone()), (Ending::Killed(Duration::from_millis(700)), 2..4));
-    }
-
-    #[test]
-    fn directives() {
-        let service =
-            Object { cluster: "hq".into(), kind: "Service".into(), namespace: Some("a".into()), name: "b".into() };
-        assert_eq!(
-            only("> get hq Service a/b /spec/type == Load Balancer"),
-            Action::Check {
-                within: AT_ONCE,
-                check: Check::Value {
-                    object: service.clone(),
-                    pointer: "/spec/type".into(),
-                    compare: Compare::Equal,
-                    value: "Load Balancer".into(),
-                },
-            }
-        );
-        let absent = Check::Absent { object: service.clone() };
-        assert_eq!(
-            only("> within 20s absent hq Service a/b"),
-            Action::Check { within: Duration::from_secs(20), check: absent }
-        );
-        let addresses = vec!["192.0.2.7".to_owned(), "x.example.org".to_owned()];
-        assert_eq!(only("> lb hq a/b 192.0.2.7 x.example.org"), Action::LoadBalancer { object: service, addresses });
-        let requests = Requests::Of { verb: "list".into(), resource: "pods".into() };
-        assert_eq!(
-            only("> audit requests fra list pods <= 1"),
-            Action::Audit { cluster: "fra".into(), requests, compare: Compare::AtMost, count: 1 }
-        );
-        assert_eq!(
-            only("> edit a.yaml: base_port: 30000 => base_port: {port}\\nmore: 1"),
-            Action::Edit {
-                path: "a.yaml".into(),
-                from: "base_port: 30000".into(),
-                to: "base_port: {port}\nmore: 1".into(),
-            }
-        );
-        let text = "- verbs: [get]\n".to_owned();
-        assert_eq!(
-            only("> restrict fra in media <<END\n- verbs: [get]\nEND"),
-            Action::Restrict { context: "fra".into(), namespace: Some("media".into()), text }
-        );
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_with_its_line() {
-        let error = |text| parse(text).unwrap_err().to_string();
-        assert_eq!(
-            error("\n> fly to the moon"),
-            "line 2: `> fly to the moon` is no directive; tests/README.md lists them"
-        );
-        assert_eq!(error("> write x <<END\nfoo"), "line 1: no line `END` ends this document");
-        assert_eq!(error("> write x"), "line 1: `> write x` is not `> write PATH <<END`");
-        assert_eq!(error("$ a\n? often"), "line 1: `often` is no exit code");
-        assert_eq!(error("> within soon absent hq Pod a/b"), "line 1: `soon` is no time like 500ms or 20s");
-        assert!(error("stray").starts_with("line 1: `stray` follows no command"));
-    }
-}
+mod tests;

@@ -1,37 +1,27 @@
-//! What all scenarios share: real API servers, with the stand-in nodes and Jitsi daemons running.
+//! What scenarios share: clusters with nodes and Jitsi daemons in them, and the program under test.
 
 use std::{ops::Range, path::PathBuf};
 
-use sandbox::{ClusterAccess, World};
-use testbed::{Options, Testbed};
-
 use super::{
+    backend::Backend,
     player::Player,
     script::{Action, Script, Step},
 };
 
-pub(crate) const CLUSTERS: [&str; 3] = ["hq", "fra", "sin"];
-
-/// What all scenarios share.
+/// What scenarios share.
 pub(crate) struct Stage {
-    pub(super) testbed: Testbed,
-    pub(super) world: World,
+    pub(super) backend: Backend,
     pub(super) jitsictl: PathBuf,
     pub(super) workspace: PathBuf,
 }
 
 impl Stage {
-    pub(crate) async fn set(jitsictl: PathBuf, workspace: PathBuf) -> Result<Self, String> {
-        let testbed = Testbed::start(&CLUSTERS, Options::default()).await.map_err(|error| error.to_string())?;
-        let access = testbed.clusters().iter().zip(testbed::LOAD_BALANCERS).map(|(cluster, load_balancer_base)| {
-            ClusterAccess { name: cluster.name().to_owned(), config: cluster.config().clone(), load_balancer_base }
-        });
-        let world = World::start(access.collect()).await.map_err(|error| error.to_string())?;
-        Ok(Self { testbed, world, jitsictl, workspace })
+    pub(crate) fn set(backend: Backend, jitsictl: PathBuf, workspace: PathBuf) -> Self {
+        Self { backend, jitsictl, workspace }
     }
 
     pub(crate) async fn clear(self) {
-        self.world.stop().await;
+        self.backend.clear().await;
     }
 
     /// Plays a scenario. The result is its text with the output that came, if `update` is wanted and it differs.
@@ -57,20 +47,10 @@ impl Stage {
             }
         }
         if script.alone {
-            self.everything_runs_again().await?;
+            self.backend.everything_runs_again().await?;
         }
         played?;
         Ok((!replacements.is_empty()).then(|| replace(text, replacements)))
-    }
-
-    async fn everything_runs_again(&self) -> Result<(), String> {
-        for cluster in self.testbed.clusters().iter().filter(|cluster| !cluster.apiserver_runs()) {
-            cluster.start_apiserver().await.map_err(|error| error.to_string())?;
-        }
-        for cluster in CLUSTERS {
-            self.world.hold_load_balancers(cluster, false).map_err(|error| error.to_string())?;
-        }
-        Ok(())
     }
 }
 

@@ -30,4 +30,4 @@ mod access;
 pub use error::ApiError;
 pub use kinds::Kind;
 pub use request::{Answer, Request, User, Verb};
-pub use server::{ApiServer, Options};
+pub use server::{ApiServer, Options, Refusal};

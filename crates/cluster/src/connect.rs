@@ -1,5 +1,6 @@
-//! Connecting: one client per cluster, built from a kubeconfig's context or from the pod's own service account.
+//! Connecting: one client per cluster, built from a kubeconfig's context or from the pod's own service account, or given.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,48 @@ pub struct Options {
     pub interactive: bool,
     /// Hashes secret values for comparison; the same for all clusters, so that copies can be compared.
     pub run_key: RunKey,
+}
+
+/// Where clients come from.
+#[derive(Clone)]
+pub enum Connector {
+    /// Each cluster's context in these files.
+    Kubeconfigs(Box<Kubeconfigs>),
+    /// These, whatever the fleet file says about contexts: for clusters in memory.
+    Given(BTreeMap<ClusterName, Client>),
+}
+
+impl Connector {
+    /// Makes a client, or takes the one that was given. No request is sent yet.
+    ///
+    /// # Errors
+    /// As [`Cluster::connect`]; and when no client was given for the cluster.
+    pub async fn connect(
+        &self,
+        name: &ClusterName,
+        cluster: &fleet::Cluster,
+        options: &Options,
+    ) -> Result<Cluster, ClusterError> {
+        match self {
+            Self::Kubeconfigs(kubeconfigs) => Cluster::connect(name, cluster, kubeconfigs, options).await,
+            Self::Given(clients) => match clients.get(name) {
+                Some(client) => Ok(Cluster::from_client(name, &cluster.namespace, client.clone(), options)),
+                None => {
+                    let known = clients.keys().map(ToString::to_string).collect();
+                    Err(ClusterError::new(name, ErrorKind::UnknownContext { context: name.to_string(), known }))
+                }
+            },
+        }
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Kubeconfigs(kubeconfigs) => f.debug_tuple("Kubeconfigs").field(&kubeconfigs.contexts()).finish(),
+            Self::Given(clients) => f.debug_tuple("Given").field(&clients.keys()).finish(),
+        }
+    }
 }
 
 /// A cluster that we can speak with: its namespace is the fleet's there.

@@ -34,7 +34,7 @@ mod warning;
 mod wire;
 
 pub use apply::{Applied, ApplyMode, Before, Outcome};
-pub use connect::{Cluster, Limits, Options};
+pub use connect::{Cluster, Connector, Limits, Options};
 pub use error::{ClusterError, ErrorKind, FieldConflict};
 pub use health::Health;
 pub use inventory::Shelf;

@@ -87,6 +87,12 @@ pub enum Verb {
     /// Looks after clusters that the fleet has used
     #[command(subcommand)]
     Cluster(ClusterVerb),
+    /// Runs whole clusters in memory: to see a fleet, or to rehearse a change of it
+    ///
+    /// The clusters of a fleet file, each with an API server, nodes and simulated Jitsi daemons, all in this process. No
+    /// kubeconfig is read and nothing is asked of any cluster. Secrets whose source is missing here get made-up values.
+    #[command(subcommand)]
+    Sandbox(SandboxVerb),
     /// Prints the JSON schema of the fleet file, for editors
     Schema,
     /// Prints completions for a shell
@@ -254,6 +260,65 @@ pub enum ClusterVerb {
         #[arg(long)]
         abandon: bool,
     },
+}
+
+/// What is done in clusters in memory
+#[derive(Debug, Subcommand)]
+pub enum SandboxVerb {
+    /// Applies the fleet and shows its status; ends with 0 once every bridge has joined
+    Run(SandboxRun),
+    /// Keeps empty clusters up, for every other verb and for kubectl, until Ctrl-C
+    Up(SandboxUp),
+    /// Shows what a change does while people are on calls: in virtual time, hours in seconds
+    Rehearse(Rehearse),
+}
+
+/// Options of `sandbox run`
+#[derive(Debug, Clone, Args)]
+pub struct SandboxRun {
+    /// The fleet file [default: that of --fleet]
+    #[arg(value_name = "FLEET", value_hint = ValueHint::FilePath)]
+    pub path: Option<PathBuf>,
+    /// How long to go on until everything has converged
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
+    pub timeout: Duration,
+    /// Keeps the clusters up until Ctrl-C; --kubeconfig names the file to write for them
+    #[arg(long)]
+    pub stay: bool,
+}
+
+/// Options of `sandbox up`
+#[derive(Debug, Clone, Args)]
+pub struct SandboxUp {
+    /// The fleet file [default: that of --fleet]; --kubeconfig names the file to write
+    #[arg(value_name = "FLEET", value_hint = ValueHint::FilePath)]
+    pub path: Option<PathBuf>,
+}
+
+/// Options of `sandbox rehearse`
+#[derive(Debug, Clone, Args)]
+pub struct Rehearse {
+    /// The fleet file as it is
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub old: PathBuf,
+    /// The fleet file as it is to be
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub new: PathBuf,
+    /// Calls in a day, most of them in the hours of work
+    #[arg(long, value_name = "NUMBER", default_value_t = 2000)]
+    pub calls: u32,
+    /// The hour of the day at which the change begins
+    #[arg(long, value_name = "HOUR", default_value_t = 9, value_parser = clap::value_parser!(u8).range(0..=23))]
+    pub at: u8,
+    /// How long an operator goes on with the change, in hours of virtual time
+    #[arg(long, value_name = "HOURS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=168))]
+    pub hours: u32,
+    /// Another course of events: the same seed plays the same calls
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+    /// Also writes the report as a web page, with a chart
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
 }
 
 /// `key.path=value`.

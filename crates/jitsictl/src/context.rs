@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use cluster::Kubeconfigs;
+use cluster::{Connector, Kubeconfigs};
 use fleet::ClusterName;
 use fleet::diagnostic::Report;
 use fleet::load::{Input, Loaded};
-use orchestrator::{Handover, Options};
+use orchestrator::{Handover, Options, Place};
 use plan::Policy;
 
 use crate::{
@@ -20,6 +20,9 @@ use crate::{
     environment::{FLEET, KUBECONFIG},
     print::Printer,
 };
+
+/// How we call ourselves towards clusters.
+pub(crate) const USER_AGENT: &str = concat!("jitsictl/", env!("CARGO_PKG_VERSION"));
 
 /// What every verb starts from.
 pub(crate) struct Context {
@@ -38,10 +41,10 @@ impl Context {
         named.unwrap_or_else(|| PathBuf::from("fleet.yaml"))
     }
 
-    /// What the fleet file's loading takes.
-    pub(crate) fn input(&self) -> Input {
+    /// What a fleet file's loading takes.
+    pub(crate) fn input(&self, path: PathBuf) -> Input {
         Input {
-            path: self.path(),
+            path,
             env: self.environment.variables.clone(),
             overrides: self.global.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect(),
         }
@@ -49,7 +52,12 @@ impl Context {
 
     /// The fleet file; its problems are printed.
     pub(crate) fn load(&self) -> Result<Loaded, Error> {
-        match fleet::load::load(&self.input()) {
+        self.load_at(self.path())
+    }
+
+    /// Another fleet file; its problems are printed.
+    pub(crate) fn load_at(&self, path: PathBuf) -> Result<Loaded, Error> {
+        match fleet::load::load(&self.input(path)) {
             Ok(loaded) => {
                 self.report(&Report::new(loaded.warnings.clone()));
                 Ok(loaded)
@@ -70,12 +78,12 @@ impl Context {
         }
     }
 
-    /// Options of a run against clusters.
-    pub(crate) fn options(&self, loaded: &Loaded, run: Run) -> Result<Options, Error> {
+    /// Options of a run against real clusters.
+    pub(crate) fn options(&self, loaded: &Loaded, run: Run<'_>) -> Result<Options, Error> {
+        let connector = Connector::Kubeconfigs(Box::new(self.kubeconfigs()?));
+        let place = Place::real(connector, self.environment.proxies(), USER_AGENT.to_owned());
         Ok(Options {
-            kubeconfigs: self.kubeconfigs()?,
-            proxies: self.environment.proxies(),
-            user_agent: concat!("jitsictl/", env!("CARGO_PKG_VERSION")).to_owned(),
+            place,
             policy: Policy {
                 planes: run.scope.plane.map(Into::into).into_iter().collect(),
                 clusters: named_clusters(loaded, &run.scope.cluster)?,
@@ -109,6 +117,25 @@ impl Context {
         runtime.shutdown_background();
         Ok(done)
     }
+
+    /// A runtime for clusters in memory: all in this thread, so that things happen in one order. In virtual time,
+    /// waiting takes none.
+    pub(crate) fn wait_alone<T>(&self, time: Time, work: impl Future<Output = T>) -> Result<T, Error> {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(time == Time::Virtual).build().map_err(|error| {
+            Error::failed(format!("cannot start a runtime: {error}"), "look at this user's limits (ulimit -n)")
+        })?;
+        Ok(runtime.block_on(work))
+    }
+}
+
+/// How time passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Time {
+    /// As it does.
+    Real,
+    /// At once, whenever everything waits.
+    Virtual,
 }
 
 /// What a verb asks of a run.

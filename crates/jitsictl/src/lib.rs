@@ -15,6 +15,7 @@ mod duration;
 mod environment;
 mod exit;
 mod log;
+mod rehearsal;
 
 pub use environment::Environment;
 pub use exit::{Error, Exit, Notice};

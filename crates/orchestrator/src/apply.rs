@@ -158,7 +158,8 @@ impl Run<'_> {
             };
             let made = match (restored, self.session.home(Plane::Control)) {
                 (Ok(()), Some(control)) => {
-                    secrets::make(fleet, control, &round.desire.desired, &mut round.secrets).await
+                    let entropy = &self.session.options.place.entropy;
+                    secrets::make(fleet, control, &round.desire.desired, &mut round.secrets, entropy).await
                 }
                 (Err(error), _) => Err(error),
                 (Ok(()), None) => Ok(()),

@@ -1,53 +1,17 @@
 //! Connecting to the clusters of a fleet, and refusing those that are not what they were.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use cluster::{Cluster, ErrorKind, Kubeconfigs, Limits, Proxies, RunKey};
+use cluster::{Cluster, ErrorKind, RunKey};
 use fleet::load::Loaded;
 use fleet::{ClusterName, Plane};
 use futures::future::join_all;
-use plan::{Pin, Policy, Record};
+use jiff::Timestamp;
+use plan::{Pin, Record};
 
 use crate::execute::failure;
 use crate::report::Event;
-use crate::{Failure, Handover};
-
-/// What a run is allowed and told.
-#[derive(Debug)]
-pub struct Options {
-    /// Where contexts come from.
-    pub kubeconfigs: Kubeconfigs,
-    /// The runner's proxy settings.
-    pub proxies: Proxies,
-    /// `jitsictl/<version>`.
-    pub user_agent: String,
-    /// Planes, clusters, disruption.
-    pub policy: Policy,
-    /// How long to go on until everything has converged.
-    pub timeout: Duration,
-    /// Namespaces that are missing are created.
-    pub create_namespaces: bool,
-    /// A cluster that an existing fleet has not used before is trusted.
-    pub trust_new_clusters: bool,
-    /// Passwords that are lost in the control cluster are taken from this data cluster's copy.
-    pub restore_passwords_from: Option<ClusterName>,
-    /// What the control plane's keepers handed over, instead of access to their cluster.
-    pub handover: Option<Handover>,
-}
-
-impl Options {
-    /// How clusters are connected to in this run.
-    fn connection(&self) -> cluster::Options {
-        cluster::Options {
-            user_agent: self.user_agent.clone(),
-            limits: Limits::default(),
-            proxies: self.proxies.clone(),
-            interactive: false,
-            run_key: RunKey::new(&mut rand::rng()),
-        }
-    }
-}
+use crate::{Failure, Options};
 
 /// Why a run could not begin. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -93,13 +57,13 @@ impl<'a> Session<'a> {
             planes if planes.is_empty() => BTreeSet::from([Plane::Control, Plane::Data]),
             planes => planes.clone(),
         };
-        let connect = options.connection();
+        let connect = options.place.connection();
         let wanted = wanted(loaded, options, &planes)?;
         let connections = join_all(wanted.iter().map(|name| {
             let connect = &connect;
             async move {
                 let spec = fleet.clusters.get(name)?;
-                let cluster = match Cluster::connect(name, spec, &options.kubeconfigs, connect).await {
+                let cluster = match options.place.connector.connect(name, spec, connect).await {
                     Ok(cluster) => cluster,
                     Err(error) => return Some((name, Err(error))),
                 };
@@ -150,12 +114,11 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When it can't be reached.
     pub(crate) async fn open_one(loaded: &'a Loaded, options: &'a Options, name: &ClusterName) -> Result<Self, Fatal> {
-        let connect = options.connection();
+        let connect = options.place.connection();
         let mut clusters = BTreeMap::new();
         if let Some(spec) = loaded.fleet.clusters.get(name) {
-            let cluster = Cluster::connect(name, spec, &options.kubeconfigs, &connect)
-                .await
-                .map_err(|error| Fatal::Usage(vec![failure(&error, None, None)]))?;
+            let connected = options.place.connector.connect(name, spec, &connect).await;
+            let cluster = connected.map_err(|error| Fatal::Usage(vec![failure(&error, None, None)]))?;
             clusters.insert(name.clone(), cluster);
         }
         let (identities, unreachable) = (BTreeMap::new(), BTreeMap::new());
@@ -234,6 +197,11 @@ impl<'a> Session<'a> {
         if *name == self.loaded.fleet.control.cluster { Plane::Control } else { Plane::Data }
     }
 
+    /// The time of day, where this run happens.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.options.place.clock.now()
+    }
+
     /// The home of a plane, if it answers.
     #[must_use]
     pub fn home(&self, plane: Plane) -> Option<&Cluster> {
@@ -277,7 +245,7 @@ fn wanted(loaded: &Loaded, options: &Options, planes: &BTreeSet<Plane>) -> Resul
         return Err(Fatal::Usage(unknown));
     }
     if let Some(handover) = &options.handover {
-        handover.check(fleet, planes).map_err(|problem| Fatal::Usage(vec![problem]))?;
+        handover.check(fleet, planes, options.place.clock.now()).map_err(|problem| Fatal::Usage(vec![problem]))?;
     }
     let mut wanted = BTreeSet::new();
     if options.handover.is_none() {

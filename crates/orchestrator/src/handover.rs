@@ -49,7 +49,7 @@ impl std::fmt::Debug for Handover {
 
 impl Handover {
     /// Whether it can be used for this run.
-    pub(crate) fn check(&self, fleet: &Fleet, planes: &BTreeSet<Plane>) -> Result<(), Failure> {
+    pub(crate) fn check(&self, fleet: &Fleet, planes: &BTreeSet<Plane>, now: Timestamp) -> Result<(), Failure> {
         let (message, hint) = if self.version != VERSION {
             (
                 format!("the handover file has format {}, this release reads {VERSION}", self.version),
@@ -62,7 +62,7 @@ impl Handover {
             )
         } else if planes.contains(&Plane::Control) {
             ("a handover file is for the data plane alone".to_owned(), "pass --plane data with it")
-        } else if Timestamp::now() > self.expires {
+        } else if now > self.expires {
             (
                 format!("the handover file has expired at {}", self.expires),
                 "ask the control plane's keepers for a new one",
@@ -112,7 +112,7 @@ pub async fn export(loaded: &Loaded, options: &Options) -> Result<Handover, Fata
     if !problems.is_empty() {
         return Err(Fatal::Nothing(problems));
     }
-    let since = Timestamp::now();
+    let since = session.now();
     Ok(Handover {
         version: VERSION,
         fleet: fleet.name.to_string(),

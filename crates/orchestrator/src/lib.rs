@@ -15,9 +15,11 @@ pub mod report;
 pub mod status;
 
 mod desire;
+mod entropy;
 mod execute;
 pub mod forget;
 mod look;
+mod options;
 mod proof;
 mod rehearse;
 mod remember;
@@ -26,9 +28,11 @@ mod secrets;
 mod wire;
 
 pub use apply::apply;
-pub use connect::{Fatal, Options, Session};
+pub use connect::{Fatal, Session};
+pub use entropy::Entropy;
 pub use forget::forget;
 pub use handover::Handover;
+pub use options::{Options, Place};
 pub use rehearse::plan;
 pub use report::{Event, Failure, Outcome, PlanReport, Proof, Status, Verdict};
 pub use status::status;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use clock::Clock;
 use cluster::{Cluster, Look};
 use fleet::{ClusterName, Fleet, Index, PoolName, ShardName, Slot};
 use futures::future::join_all;
@@ -17,73 +18,80 @@ use crate::execute::{DAEMON_DEADLINE, JVB_PORT};
 const JICOFO_PORT: u16 = 8888;
 const JIBRI_PORT: u16 = 2222;
 
-/// What each cluster's API server says: the views go into what was observed, the books stay in the looks.
-pub(crate) async fn clusters(
-    fleet: &Fleet,
-    clusters: &BTreeMap<ClusterName, Cluster>,
-    unreachable: &BTreeMap<ClusterName, String>,
-) -> (Observed, BTreeMap<ClusterName, Look>) {
-    let looks = join_all(clusters.iter().map(|(name, cluster)| async move {
-        let asked = Timestamp::now();
-        (name, asked, cluster.look(&fleet.name).await)
-    }));
-    let mut observed = Observed::default();
-    let mut found = BTreeMap::new();
-    for (name, asked, look) in looks.await {
-        let known = match look {
-            Ok(mut look) => {
-                let view = std::mem::take(&mut look.view);
-                found.insert(name.clone(), look);
-                Known::Yes(Seen { value: view, source: Source::ApiServer, as_of: asked })
-            }
-            Err(error) => Known::Unknown { why: Reason(error.to_string()) },
-        };
-        observed.clusters.insert(name.clone(), known);
-    }
-    for (name, why) in unreachable {
-        observed.clusters.insert(name.clone(), Known::Unknown { why: Reason(why.clone()) });
-    }
-    (observed, found)
+/// Whom to ask, and by which clock.
+pub(crate) struct Watch<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) clusters: &'a BTreeMap<ClusterName, Cluster>,
+    pub(crate) clock: &'a Clock,
 }
 
-/// What Jitsi's daemons say: every slot's jicofo, then those bridges and recorders about which a question is open.
-pub(crate) async fn daemons(
-    fleet: &Fleet,
-    clusters: &BTreeMap<ClusterName, Cluster>,
-    desired: &Desired,
-    allocations: &manifest::Allocations,
-    witness: Witness,
-    observed: &mut Observed,
-) {
-    if witness == Witness::Jicofo {
-        let slots = slots(fleet, allocations, observed);
-        let control = clusters.get(&fleet.control.cluster);
-        let answers = join_all(slots.into_iter().map(|(shard, slot)| {
-            let pod = format!("{}-0", Names(&fleet.name).of_slot(&shard, slot, fleet::Component::Jicofo));
-            let live = pod_in(observed, &fleet.control.cluster, &pod).cloned();
-            let control = control
-                .filter(|_| observed.clusters.get(&fleet.control.cluster).is_some_and(|known| known.value().is_some()));
-            async move {
-                let known = ask_jicofo(control, &pod, live.as_ref()).await;
-                ((shard, slot), known)
-            }
-        }))
-        .await;
-        observed.slots.extend(answers);
+impl Watch<'_> {
+    /// What each cluster's API server says: the views go into what was observed, the books stay in the looks.
+    pub(crate) async fn clusters(
+        &self,
+        unreachable: &BTreeMap<ClusterName, String>,
+    ) -> (Observed, BTreeMap<ClusterName, Look>) {
+        let looks = join_all(self.clusters.iter().map(|(name, cluster)| async move {
+            let asked = self.clock.now();
+            (name, asked, cluster.look(&self.fleet.name).await)
+        }));
+        let mut observed = Observed::default();
+        let mut found = BTreeMap::new();
+        for (name, asked, look) in looks.await {
+            let known = match look {
+                Ok(mut look) => {
+                    let view = std::mem::take(&mut look.view);
+                    found.insert(name.clone(), look);
+                    Known::Yes(Seen { value: view, source: Source::ApiServer, as_of: asked })
+                }
+                Err(error) => Known::Unknown { why: Reason(error.to_string()) },
+            };
+            observed.clusters.insert(name.clone(), known);
+        }
+        for (name, why) in unreachable {
+            observed.clusters.insert(name.clone(), Known::Unknown { why: Reason(why.clone()) });
+        }
+        (observed, found)
     }
-    let bridges = open_bridges(fleet, desired, witness, observed);
-    let answers = join_all(bridges.into_iter().map(|(pool, index, cluster, pod)| async move {
-        let known = ask_bridge(clusters.get(&cluster), &pod).await;
-        ((pool, index), known)
-    }));
-    let recorders = open_recorders(fleet, desired, observed);
-    let recorder_answers = join_all(recorders.into_iter().map(|(pool, index, cluster, pod)| async move {
-        let known = ask_recorder(clusters.get(&cluster), &pod).await;
-        ((pool, index), known)
-    }));
-    let (bridges, recorders) = futures::join!(answers, recorder_answers);
-    observed.bridges.extend(bridges);
-    observed.recorders.extend(recorders);
+
+    /// What Jitsi's daemons say: every slot's jicofo, then those bridges and recorders about which a question is open.
+    pub(crate) async fn daemons(
+        &self,
+        desired: &Desired,
+        allocations: &manifest::Allocations,
+        witness: Witness,
+        observed: &mut Observed,
+    ) {
+        let Self { fleet, clusters, clock } = *self;
+        if witness == Witness::Jicofo {
+            let home = &fleet.control.cluster;
+            let answered = observed.clusters.get(home).is_some_and(|known| known.value().is_some());
+            let control = clusters.get(home).filter(|_| answered);
+            let answers = join_all(slots(fleet, allocations, observed).into_iter().map(|(shard, slot)| {
+                let pod = format!("{}-0", Names(&fleet.name).of_slot(&shard, slot, fleet::Component::Jicofo));
+                let live = pod_in(observed, home, &pod).cloned();
+                async move {
+                    let known = ask_jicofo(control, &pod, live.as_ref(), clock.now()).await;
+                    ((shard, slot), known)
+                }
+            }))
+            .await;
+            observed.slots.extend(answers);
+        }
+        let bridges = open_bridges(fleet, desired, witness, observed);
+        let answers = join_all(bridges.into_iter().map(|(pool, index, cluster, pod)| async move {
+            let known = ask_bridge(clusters.get(&cluster), &pod, clock.now()).await;
+            ((pool, index), known)
+        }));
+        let recorders = open_recorders(fleet, desired, observed);
+        let recorder_answers = join_all(recorders.into_iter().map(|(pool, index, cluster, pod)| async move {
+            let known = ask_recorder(clusters.get(&cluster), &pod, clock.now()).await;
+            ((pool, index), known)
+        }));
+        let (bridges, recorders) = futures::join!(answers, recorder_answers);
+        observed.bridges.extend(bridges);
+        observed.recorders.extend(recorders);
+    }
 }
 
 /// The slots that serve, and those that left the file but are still there.
@@ -108,8 +116,7 @@ fn runs(pod: &LivePod) -> bool {
     matches!(pod.phase, PodPhase::Running | PodPhase::Ready | PodPhase::Terminating)
 }
 
-async fn ask_jicofo(control: Option<&Cluster>, pod: &str, live: Option<&LivePod>) -> Known<SlotView> {
-    let asked = Timestamp::now();
+async fn ask_jicofo(control: Option<&Cluster>, pod: &str, live: Option<&LivePod>, asked: Timestamp) -> Known<SlotView> {
     let Some(control) = control else {
         return unknown("the control cluster can't be reached");
     };
@@ -198,9 +205,8 @@ fn open_recorders(fleet: &Fleet, desired: &Desired, observed: &Observed) -> Vec<
     open
 }
 
-async fn ask_bridge(cluster: Option<&Cluster>, pod: &str) -> Known<BridgeView> {
+async fn ask_bridge(cluster: Option<&Cluster>, pod: &str, asked: Timestamp) -> Known<BridgeView> {
     let Some(cluster) = cluster else { return unknown("its cluster can't be reached") };
-    let asked = Timestamp::now();
     let stats = match cluster.port_forward(pod, JVB_PORT).await {
         Ok(stream) => jvb::stats(stream, DAEMON_DEADLINE).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -225,9 +231,8 @@ async fn ask_bridge(cluster: Option<&Cluster>, pod: &str) -> Known<BridgeView> {
     Known::Yes(Seen { value, source: Source::Daemon, as_of: asked })
 }
 
-async fn ask_recorder(cluster: Option<&Cluster>, pod: &str) -> Known<RecorderView> {
+async fn ask_recorder(cluster: Option<&Cluster>, pod: &str, asked: Timestamp) -> Known<RecorderView> {
     let Some(cluster) = cluster else { return unknown("its cluster can't be reached") };
-    let asked = Timestamp::now();
     let health = match cluster.port_forward(pod, JIBRI_PORT).await {
         Ok(stream) => jibri::health(stream, DAEMON_DEADLINE).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),

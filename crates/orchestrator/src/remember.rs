@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use fleet::Plane;
 use fleet::load::Loaded;
-use jiff::Timestamp;
 use manifest::{Kind, Names, UnitId};
 use plan::{Intent, Known, Record, Removal, Step};
 
@@ -104,7 +103,7 @@ impl Run<'_> {
         let mut new = old.clone();
         let hash = manifest::short_hash(&loaded.intent_text);
         if old.intent.as_ref().is_none_or(|intent| intent.hash != hash) {
-            new.intent = Some(Intent { text: loaded.intent_text.clone(), hash, since: Timestamp::now() });
+            new.intent = Some(Intent { text: loaded.intent_text.clone(), hash, since: self.session.now() });
         }
         new.allocations = round.record.allocations.clone();
         new.allocations.leaving.clear();

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::{Look, health};
 use fleet::{ClusterName, Plane, ShardName};
-use jiff::Timestamp;
 use manifest::{Allocations, Desired, Kind, ObjectRef, UnitId};
 use plan::{Blocked, BlockedBy, Inputs, Known, Live, NamespaceState, Observed, Plan, Policy, Record, Removal, Witness};
 
 use crate::desire::{Desire, desire};
+use crate::look::Watch;
 use crate::proof::{self, Evidence};
 use crate::report::{self, Proof, Unhealthy};
 use crate::secrets::{self, Secrets};
-use crate::{Fatal, Session, look};
+use crate::{Fatal, Session};
 
 /// Each plane's record and its version, where its home answers.
 pub(crate) type Records = BTreeMap<Plane, (Record, Option<String>)>;
@@ -36,7 +36,8 @@ impl Round {
     pub(crate) async fn look(session: &Session<'_>, policy: &Policy) -> Result<Self, Fatal> {
         let fleet = &session.loaded.fleet;
         let handover = session.options.handover.as_ref();
-        let (mut observed, looks) = look::clusters(fleet, &session.clusters, &session.unreachable).await;
+        let watch = Watch { fleet, clusters: &session.clusters, clock: &session.options.place.clock };
+        let (mut observed, looks) = watch.clusters(&session.unreachable).await;
         let mut policy = Policy { planes: session.planes.clone(), ..policy.clone() };
         policy.witness = if handover.is_some() { Witness::Bridge } else { Witness::Jicofo };
         let (records, lost_homes) = records(session, &looks, &mut policy);
@@ -66,8 +67,7 @@ impl Round {
             desire.pending.clear();
             desire.held.clear();
         }
-        look::daemons(fleet, &session.clusters, &desire.desired, &record.allocations, policy.witness, &mut observed)
-            .await;
+        watch.daemons(&desire.desired, &record.allocations, policy.witness, &mut observed).await;
         let mut plan = plan::plan(&Inputs {
             fleet,
             desired: &desire.desired,
@@ -76,7 +76,7 @@ impl Round {
             observed: &observed,
             record: &record,
             policy: &policy,
-            now: Timestamp::now(),
+            now: session.now(),
         });
         plan.blocked.extend(lost_homes);
         let proof = proof::judge(Evidence {

@@ -9,7 +9,7 @@ use plan::{Known, Observed};
 use secrecy::ExposeSecret as _;
 
 use crate::execute::failure;
-use crate::{Failure, Handover};
+use crate::{Entropy, Failure, Handover};
 
 /// What is known of the fleet's secrets.
 #[derive(Default)]
@@ -89,17 +89,13 @@ pub(crate) async fn make(
     control: &Cluster,
     desired: &Desired,
     secrets: &mut Secrets,
+    entropy: &Entropy,
 ) -> Result<(), Failure> {
     let name = Names(&fleet.name).passwords();
     let manifest = desired.manifests().map(|(_, manifest)| manifest).find(|manifest| is(manifest, &name));
     let Some(manifest) = manifest else { return Ok(()) };
     let stored = control
-        .ensure_made(
-            fleet::Plane::Control,
-            manifest,
-            &given(fleet, secrets),
-            &mut rand::make_rng::<rand::rngs::StdRng>(),
-        )
+        .ensure_made(fleet::Plane::Control, manifest, &given(fleet, secrets), &mut entropy.generator())
         .await
         .map_err(|error| failure(&error, None, Some(&manifest.object)))?;
     keep(&mut secrets.values, &name, &stored, SecretRef::Made);
@@ -150,8 +146,7 @@ pub(crate) fn stamp(fleet: &Fleet, desired: &mut Desired, secrets: &Secrets) -> 
     let mut held = BTreeSet::new();
     let key = "JVB_AUTH_PASSWORD".parse().ok().and_then(|name| secrets.values.get(&SecretRef::Made(name)));
     for unit in desired.units.values_mut() {
-        let read: BTreeSet<String> =
-            unit.manifests.iter().flat_map(|manifest| read_keys(manifest, &users)).collect();
+        let read: BTreeSet<String> = unit.manifests.iter().flat_map(|manifest| read_keys(manifest, &users)).collect();
         if read.is_empty() {
             continue;
         }
@@ -183,7 +178,8 @@ pub(crate) fn stamp(fleet: &Fleet, desired: &mut Desired, secrets: &Secrets) -> 
 /// Keys of these Secrets that a workload's containers read.
 fn read_keys(manifest: &Manifest, secrets: &[String]) -> Vec<String> {
     // Most mention none of them: that is seen without making trees.
-    if !manifest.object.kind.has_pods() || !secrets.iter().any(|secret| manifest.body.text().contains(secret.as_str())) {
+    if !manifest.object.kind.has_pods() || !secrets.iter().any(|secret| manifest.body.text().contains(secret.as_str()))
+    {
         return Vec::new();
     }
     let body = manifest.body.json();

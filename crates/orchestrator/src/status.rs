@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use fleet::load::Loaded;
 use fleet::{Component, Fleet, Plane, Pool, ShardName};
-use jiff::Timestamp;
 use manifest::{Names, UnitId};
 use plan::{ClusterView, Known, Live, PodPhase};
 
@@ -18,7 +17,7 @@ use crate::{Fatal, Options, Session};
 /// When no cluster can be asked.
 pub async fn status(loaded: &Loaded, options: &Options) -> Result<Status, Fatal> {
     let session = Session::open(loaded, options, &|_| {}).await?;
-    let as_of = Timestamp::now();
+    let as_of = session.now();
     let round = Round::look(&session, &options.policy).await?;
     let fleet = &loaded.fleet;
     let mut unreachable: BTreeMap<_, _> = session.unreachable.clone();

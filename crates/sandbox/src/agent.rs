@@ -1,7 +1,7 @@
 //! The node agent of one cluster: a task for each pod, which ends with it.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, PoisonError},
 };
 
@@ -22,8 +22,8 @@ const WRITES: usize = 16;
 pub(crate) async fn run(shared: Arc<Shared>, cluster: usize, mut changes: mpsc::UnboundedReceiver<Change<Pod>>) {
     let writes = Arc::new(Semaphore::new(WRITES));
     // Dropping a sender tells its task that the pod is gone.
-    let mut tasks: HashMap<String, watch::Sender<Arc<Pod>>> = HashMap::new();
-    let mut holders: HashMap<PodKey, String> = HashMap::new();
+    let mut tasks: BTreeMap<String, watch::Sender<Arc<Pod>>> = BTreeMap::new();
+    let mut holders: BTreeMap<PodKey, String> = BTreeMap::new();
     let Some(state) = shared.cluster(cluster) else { return };
     while let Some(change) = changes.recv().await {
         match change {
@@ -51,6 +51,7 @@ pub(crate) async fn run(shared: Arc<Shared>, cluster: usize, mut changes: mpsc::
                 let stop = shared.stop.clone();
                 tokio::spawn(async move {
                     tokio::select! {
+                        biased;
                         () = stop.cancelled() => {}
                         () = task.run() => {}
                     }

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
     sync::Arc,
+    time::Duration,
 };
 
 use k8s_openapi::api::core::v1::Service;
@@ -12,41 +13,67 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::json;
+use tokio::time::Instant;
 
-use crate::state::{ClusterState, Shared};
+use crate::{
+    node,
+    state::{ClusterState, Shared},
+};
+
+/// Between two attempts to publish an address.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Gives addresses, for ever.
 pub(crate) async fn run(shared: Arc<Shared>, cluster: usize) {
     let Some(state) = shared.cluster(cluster) else { return };
     let mut changes = shared.network.listen();
-    let mut given: BTreeMap<(String, String), u32> = BTreeMap::new();
+    let mut given: BTreeMap<(String, String), Given> = BTreeMap::new();
     loop {
+        let mut next: Option<Instant> = None;
         if !shared.faults(|faults| faults.held_balancers.contains(&cluster)) {
-            for service in state.services.all() {
-                if pending(&service) {
-                    let key = (service.namespace().unwrap_or_default(), service.name_any());
-                    let number = match given.get(&key) {
-                        Some(number) => *number,
-                        None => {
-                            let number = free(state, &given);
-                            given.insert(key.clone(), number);
-                            number
-                        }
-                    };
-                    let address = nth(state.load_balancer_base, number).to_string();
+            for service in state.services.all().iter().filter(|service| pending(service)) {
+                let key = (service.namespace().unwrap_or_default(), service.name_any());
+                let now = Instant::now();
+                let one = match given.get(&key) {
+                    Some(one) => *one,
+                    None => {
+                        let one = Given { number: free(state, &given), from: now + shared.timing.load_balancer };
+                        given.insert(key.clone(), one);
+                        one
+                    }
+                };
+                let mut again = now + RETRY;
+                if one.from > now {
+                    again = one.from;
+                } else {
+                    let address = nth(state.load_balancer_base, one.number).to_string();
                     if let Err(error) = publish(state, &key.0, &key.1, &[address]).await {
                         tracing::debug!(%error, service = key.1, "cannot publish an address");
                     }
                 }
+                next = Some(next.map_or(again, |next| next.min(again)));
             }
             given.retain(|(namespace, name), _| state.services.get(namespace, name).is_some());
         }
+        let due = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            biased;
             () = changes.changed() => tokio::time::sleep(shared.timing.settle).await,
-            // What failed is tried again.
-            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
+            () = due => {}
         }
     }
+}
+
+/// What a load balancer was given, and from when on it has it.
+#[derive(Debug, Clone, Copy)]
+struct Given {
+    number: u32,
+    from: Instant,
 }
 
 /// Writes the addresses of a Service; what is no IP is a host name.
@@ -86,9 +113,10 @@ fn nth(base: Ipv4Addr, number: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(base.to_bits().wrapping_add(number))
 }
 
-fn free(state: &ClusterState, given: &BTreeMap<(String, String), u32>) -> u32 {
-    let used: BTreeSet<String> = state.services.all().iter().flat_map(|service| addresses(service)).collect();
-    let reserved: BTreeSet<u32> = given.values().copied().collect();
+fn free(state: &ClusterState, given: &BTreeMap<(String, String), Given>) -> u32 {
+    let mut used = node::machines(state).addresses();
+    used.extend(state.services.all().iter().flat_map(|service| addresses(service)));
+    let reserved: BTreeSet<u32> = given.values().map(|one| one.number).collect();
     let is_free = |number: &u32| {
         !reserved.contains(number) && !used.contains(&nth(state.load_balancer_base, *number).to_string())
     };

@@ -1,7 +1,7 @@
 //! Watch-fed copies of what the API server holds, with the few indexes that the network needs.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fmt::Debug,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -40,8 +40,8 @@ pub(crate) struct Cache<K> {
 
 #[derive(Debug)]
 struct Inner<K> {
-    objects: HashMap<Name, Arc<K>>,
-    index: HashMap<String, BTreeSet<Name>>,
+    objects: BTreeMap<Name, Arc<K>>,
+    index: BTreeMap<String, BTreeSet<Name>>,
 }
 
 impl<K> Cache<K>
@@ -50,7 +50,7 @@ where
 {
     /// An empty cache; `keys` says under which index keys an object is found.
     pub(crate) fn new(keys: fn(&K) -> Vec<String>) -> Self {
-        let inner = Inner { objects: HashMap::new(), index: HashMap::new() };
+        let inner = Inner { objects: BTreeMap::new(), index: BTreeMap::new() };
         Self { inner: RwLock::new(inner), keys, signal: Signal::default() }
     }
 
@@ -73,7 +73,7 @@ where
         names.iter().filter_map(|name| inner.objects.get(name).cloned()).collect()
     }
 
-    /// All objects.
+    /// All objects, in the order of their names.
     pub(crate) fn all(&self) -> Vec<Arc<K>> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner).objects.values().cloned().collect()
     }

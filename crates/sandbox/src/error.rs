@@ -24,6 +24,20 @@ pub enum SandboxError {
         /// Why it failed.
         why: String,
     },
+    /// An API server in memory cannot be reached.
+    #[error("cluster `{cluster}`: its API server cannot be reached: {why}")]
+    Listen {
+        /// The cluster's name.
+        cluster: String,
+        /// Why.
+        why: String,
+    },
+    /// Two clusters were to have one name.
+    #[error("there are two clusters `{name}`")]
+    NameTwice {
+        /// The name.
+        name: String,
+    },
     /// No cluster of that name takes part.
     #[error("there is no cluster `{name}` in this world, only {known}")]
     NoSuchCluster {
@@ -31,6 +45,14 @@ pub enum SandboxError {
         name: String,
         /// The names there are.
         known: String,
+    },
+    /// No machine of that name is part of the cluster.
+    #[error("cluster `{cluster}`: there is no node {node}")]
+    NoSuchNode {
+        /// The cluster's name.
+        cluster: String,
+        /// The node's name.
+        node: String,
     },
     /// No simulated daemon runs in that pod.
     #[error("cluster `{cluster}`: no daemon runs in pod {pod}")]

@@ -77,6 +77,7 @@ impl Kubelet {
             };
             tokio::spawn(async move {
                 tokio::select! {
+            biased;
                     () = stop.cancelled() => {}
                     () = connection => {}
                 }
@@ -85,7 +86,8 @@ impl Kubelet {
     }
 }
 
-fn answer(shared: &Arc<Shared>, cluster: usize, mut request: http::Request<Incoming>) -> Response<Full<Bytes>> {
+/// What a kubelet answers to an API server.
+pub(crate) fn answer(shared: &Arc<Shared>, cluster: usize, mut request: http::Request<Incoming>) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let key = |namespace: &str, name: &str| PodKey { cluster, namespace: namespace.into(), name: name.into() };
@@ -150,6 +152,7 @@ fn upgrade(
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
         let stop = shared.stop.clone();
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             () = forward(&shared, &key, &ports, socket) => {}
         }
@@ -205,6 +208,7 @@ where
     drop(to_client);
     loop {
         tokio::select! {
+            biased;
             out = outgoing.recv() => match out {
                 Some((channel, bytes)) => {
                     let mut frame = vec![channel];
@@ -269,6 +273,7 @@ async fn speak(wire: Wire, daemon: Arc<Daemon>, port: u16, stream: DuplexStream)
         }
     };
     tokio::select! {
+            biased;
         () = ended.cancelled() => {}
         () = talk => {}
     }

@@ -9,7 +9,10 @@ use k8s_openapi::api::{
 };
 use kube::ResourceExt;
 
-use crate::state::{ClusterState, PodKey, Shared};
+use crate::{
+    node,
+    state::{PodKey, Shared},
+};
 
 /// The index key of a Service or pod under one of its addresses.
 pub(crate) fn address_key(address: &str) -> String {
@@ -47,7 +50,8 @@ pub(crate) fn slice_keys(slice: &EndpointSlice) -> Vec<String> {
         .collect()
 }
 
-fn slice_key(namespace: Option<&str>, service: &str) -> String {
+/// The index key of the slices of a Service.
+pub(crate) fn slice_key(namespace: Option<&str>, service: &str) -> String {
     format!("{}/{service}", namespace.unwrap_or_default())
 }
 
@@ -130,7 +134,7 @@ fn address(shared: &Shared, from: usize, address: &str, port: u16) -> Result<Des
                 return through_service(shared, index, &service, by_port, address, port);
             }
         }
-        if cluster.node_addresses().iter().any(|known| known == address) {
+        if node::machines(cluster).addresses().contains(address) {
             let by_node_port = |candidate: &ServicePort| candidate.node_port == Some(i32::from(port));
             return match cluster.services.indexed(&node_port_key(i32::from(port))).first() {
                 Some(service) => through_service(shared, index, service, by_node_port, address, port),
@@ -183,11 +187,4 @@ fn through_service(
         }
     }
     Err(format!("connection refused: Service {name} has no ready endpoint for its port {port}"))
-}
-
-impl ClusterState {
-    /// The addresses under which other clusters reach the nodes.
-    fn node_addresses(&self) -> &[String] {
-        &self.external_ips
-    }
 }

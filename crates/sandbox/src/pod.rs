@@ -1,13 +1,12 @@
 //! The life of one pod: a place, its containers, its status, its end.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
@@ -21,14 +20,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     container::{File, Sources, Surroundings, Unready},
-    daemon::{Command, Daemon, Image, Instance, Start},
+    daemon::{Command, Daemon, Instance, Start},
+    node,
     state::{ClusterState, PodKey, Shared},
-    status::{self, ContainerReport, Doing},
+    status::{self, ContainerReport, Last},
+    vessel::Vessel,
 };
 
-/// How often a daemon that may not end yet is looked at.
-const ENDING: Duration = Duration::from_millis(50);
-const LONGEST_BACKOFF: u32 = 8;
+/// Between two attempts to remove a pod whose containers have ended.
+const REMOVE: Duration = Duration::from_millis(500);
+/// How long a binding may take to be seen.
+const BINDING: Duration = Duration::from_secs(2);
 
 pub(crate) struct PodTask {
     shared: Arc<Shared>,
@@ -40,48 +42,8 @@ pub(crate) struct PodTask {
     instance: Arc<Instance>,
     vessels: Vec<Vessel>,
     reported: Json,
-}
-
-/// A container as the agent sees it.
-struct Vessel {
-    spec: Container,
-    daemon: Option<Arc<Daemon>>,
-    env: BTreeMap<String, String>,
-    frozen: Vec<File>,
-    waiting: Unready,
-    last_words: Option<String>,
-    restarts: u32,
-    started: Option<Timestamp>,
-    not_before: Instant,
-}
-
-impl Vessel {
-    fn new(spec: &Container) -> Self {
-        Self {
-            spec: spec.clone(),
-            daemon: None,
-            env: BTreeMap::new(),
-            frozen: Vec::new(),
-            waiting: Unready { reason: "ContainerCreating", message: String::new() },
-            last_words: None,
-            restarts: 0,
-            started: None,
-            not_before: Instant::now(),
-        }
-    }
-
-    fn report(&self) -> ContainerReport<'_> {
-        ContainerReport {
-            name: &self.spec.name,
-            image: self.spec.image.as_deref().unwrap_or_default(),
-            doing: match (&self.daemon, self.started) {
-                (Some(_), Some(since)) => Doing::Running { since },
-                _ => Doing::Waiting { reason: self.waiting.reason, message: &self.waiting.message },
-            },
-            last_words: self.last_words.as_deref(),
-            restarts: self.restarts,
-        }
-    }
+    /// Whether it is ready, and since when that is so.
+    ready: (bool, Timestamp),
 }
 
 impl PodTask {
@@ -94,7 +56,8 @@ impl PodTask {
     ) -> Self {
         let (sender, commands) = mpsc::unbounded_channel();
         let instance = Arc::new(Instance::new(uid.clone(), sender));
-        Self { shared, key, uid, pods, writes, commands, instance, vessels: Vec::new(), reported: Json::Null }
+        let ready = (false, shared.clock.now());
+        Self { shared, key, uid, pods, writes, commands, instance, vessels: Vec::new(), reported: Json::Null, ready }
     }
 
     fn cluster(&self) -> Option<&ClusterState> {
@@ -109,16 +72,41 @@ impl PodTask {
     pub(crate) async fn run(mut self) {
         while !self.gone() {
             let pod = Arc::clone(&self.pods.borrow_and_update());
-            if pod.metadata.deletion_timestamp.is_some() {
-                self.end(&pod).await;
-                break;
-            }
-            match pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) {
-                None => self.schedule(&pod).await,
+            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+            match node {
+                Some(node) if self.is_lost(&node) => self.wait_for_machine(&node).await,
+                _ if pod.metadata.deletion_timestamp.is_some() => self.end(&pod).await,
                 Some(node) => self.turn(&pod, &node).await,
+                None => self.schedule(&pod).await,
             }
         }
         self.shut_down();
+    }
+
+    fn is_lost(&self, node: &str) -> bool {
+        self.cluster().is_some_and(|cluster| node::machines(cluster).lost(node))
+    }
+
+    /// Nothing runs, nothing is reported, until the machine is back or the pod is given up.
+    async fn wait_for_machine(&mut self, node: &str) {
+        let Some(mut changed) = self.cluster().map(|cluster| cluster.machines_changed.listen()) else { return };
+        for one in &mut self.vessels {
+            one.lose();
+            self.instance.put(&one.spec.name, None);
+        }
+        self.shared.remove_instance(&self.key, &self.uid);
+        while self.is_lost(node) && !self.gone() {
+            tokio::select! {
+                biased;
+                _ = self.pods.changed() => {}
+                () = changed.changed() => {}
+            }
+        }
+        // Others have written meanwhile that it is not ready.
+        self.reported = Json::Null;
+        if !self.vessels.is_empty() {
+            self.shared.put_instance(self.key.clone(), Arc::clone(&self.instance));
+        }
     }
 
     fn gone(&self) -> bool {
@@ -126,21 +114,27 @@ impl PodTask {
     }
 
     fn shut_down(&mut self) {
-        for container in &mut self.vessels {
-            if let Some(daemon) = container.daemon.take() {
-                daemon.stop();
-            }
-            self.instance.put(&container.spec.name, None);
-        }
+        self.stop_daemons();
         self.shared.remove_instance(&self.key, &self.uid);
         if let Some(cluster) = self.cluster() {
             cluster.places.lock().unwrap_or_else(PoisonError::into_inner).release(&self.uid);
         }
     }
 
+    fn stop_daemons(&mut self) {
+        for one in &mut self.vessels {
+            if let Some(daemon) = one.daemon.take() {
+                daemon.stop();
+            }
+            self.instance.put(&one.spec.name, None);
+        }
+        self.shared.network.bump();
+    }
+
     /// Waits for a change of the pod, at most so long.
     async fn pause(&mut self, at_most: Duration) {
         tokio::select! {
+            biased;
             _ = self.pods.changed() => {}
             () = tokio::time::sleep(at_most) => {}
         }
@@ -167,10 +161,13 @@ impl PodTask {
                     tracing::debug!(%error, pod = self.key.name, "cannot bind");
                     cluster.places.lock().unwrap_or_else(PoisonError::into_inner).release(&self.uid);
                 }
-                self.pause(Duration::from_secs(2)).await;
+                self.pause(BINDING).await;
             }
             Err(why) => {
                 self.report(&status::unschedulable(&why)).await;
+                if let Some(cluster) = self.cluster() {
+                    node::provide(&self.shared, cluster, pod).await;
+                }
                 self.pause(self.shared.timing.container_retry).await;
             }
         }
@@ -189,18 +186,23 @@ impl PodTask {
         let told = self.reported.pointer("/podIP").and_then(Json::as_str).map(str::to_owned);
         let Some(ip) = known.or(told).or_else(|| Some(self.cluster()?.next_pod_ip())) else { return };
         for index in 0..self.vessels.len() {
-            self.start(pod, index, Surroundings { node, pod_ip: &ip });
+            self.create(pod, index, Surroundings { node, pod_ip: &ip });
+            self.launch(index);
+        }
+        let ready = self.vessels.iter().all(Vessel::is_ready);
+        if ready != self.ready.0 {
+            self.ready = (ready, self.shared.clock.now());
         }
         let reports: Vec<ContainerReport<'_>> = self.vessels.iter().map(Vessel::report).collect();
-        let status = status::bound(&ip, pod, &reports);
+        let status = status::bound(&ip, pod, &reports, self.ready.1);
         let written = self.report(&status).await;
 
-        let retry = self.vessels.iter().filter(|one| one.daemon.is_none()).map(|one| one.not_before).min();
-        let retry = if written { retry } else { Some(Instant::now() + self.shared.timing.container_retry) };
-        self.wait(pod, retry).await;
+        let next = self.vessels.iter().filter_map(Vessel::next).min();
+        let retry = (!written).then(|| Instant::now() + self.shared.timing.container_retry);
+        self.wait(pod, [next, retry].into_iter().flatten().min()).await;
     }
 
-    async fn wait(&mut self, pod: &Arc<Pod>, retry: Option<Instant>) {
+    async fn wait(&mut self, pod: &Arc<Pod>, next: Option<Instant>) {
         let exits: Vec<_> =
             self.vessels.iter().filter_map(|one| one.daemon.as_ref()).map(|it| it.exit.clone()).collect();
         let exited = async {
@@ -218,8 +220,15 @@ impl PodTask {
             }
         };
         let due = async {
-            match retry {
+            match next {
                 Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut machines = self.shared.cluster(self.key.cluster).map(|cluster| cluster.machines_changed.listen());
+        let machine = async {
+            match &mut machines {
+                Some(changes) => changes.changed().await,
                 None => std::future::pending().await,
             }
         };
@@ -228,9 +237,12 @@ impl PodTask {
             self.refresh(pod);
         }
         tokio::select! {
+            biased;
             _ = self.pods.changed() => {}
+            () = machine => {}
             command = self.commands.recv() => match command {
                 Some(Command::Crash) => self.crash(pod),
+                Some(Command::OutOfMemory) => self.out_of_memory(),
                 None => {}
             },
             () = exited => self.exited(),
@@ -242,47 +254,71 @@ impl PodTask {
         }
     }
 
-    fn start(&mut self, pod: &Arc<Pod>, index: usize, around: Surroundings<'_>) {
+    /// Creates a container that does not run, if it can be.
+    fn create(&mut self, pod: &Arc<Pod>, index: usize, around: Surroundings<'_>) {
         let Some(cluster) = self.shared.cluster(self.key.cluster) else { return };
-        let backoff = self.shared.timing.container_retry;
+        let timing = &self.shared.timing;
         let Some(one) = self.vessels.get_mut(index) else { return };
-        if one.daemon.is_some() || Instant::now() < one.not_before {
+        if one.since.is_some() || Instant::now() < one.not_before {
             return;
         }
-        one.not_before = Instant::now() + backoff;
-        let image = Image::parse(one.spec.image.as_deref().unwrap_or_default());
-        if self.shared.faults(|faults| faults.bad_tags.contains(&image.tag)) {
-            let name = one.spec.image.as_deref().unwrap_or_default();
+        one.not_before = Instant::now() + timing.container_retry;
+        let name = one.spec.image.clone().unwrap_or_default();
+        if self.shared.faults(|faults| faults.bad_tags.contains(&one.image.tag)) {
             one.waiting = Unready {
                 reason: "ImagePullBackOff",
                 message: format!("Back-off pulling image \"{name}\": {name}: not found"),
             };
             return;
         }
+        let there = self.shared.image_there(self.key.cluster, around.node, &name);
+        if there > Instant::now() {
+            one.waiting = Unready { reason: "ContainerCreating", message: String::new() };
+            one.not_before = there;
+            return;
+        }
         let sources = Sources { config_maps: &cluster.config_maps, secrets: &cluster.secrets };
         let resolved =
             sources.files(pod, &one.spec).and_then(|files| Ok((files, sources.env(pod, &one.spec, around)?)));
-        let (files, env) = match resolved {
-            Ok(resolved) => resolved,
-            Err(why) => {
-                one.waiting = why;
-                return;
+        match resolved {
+            Ok((files, env)) => {
+                one.frozen = files.iter().filter(|file| file.frozen).cloned().collect();
+                one.files = files;
+                one.env = env;
+                one.begin(self.shared.clock.now(), timing);
             }
+            Err(why) => one.waiting = why,
+        }
+    }
+
+    /// Starts the daemon of a container when its time has come.
+    fn launch(&mut self, index: usize) {
+        let Some(one) = self.vessels.get_mut(index).filter(|one| one.due()) else { return };
+        let log = self.instance.log(&one.spec.name);
+        let start = Start {
+            shared: Arc::clone(&self.shared),
+            key: self.key.clone(),
+            image: one.image.clone(),
+            env: one.env.clone(),
+            files: std::mem::take(&mut one.files),
+            log: log.clone(),
+            stop: self.shared.stop.child_token(),
+            exit: CancellationToken::new(),
         };
-        one.frozen = files.iter().filter(|file| file.frozen).cloned().collect();
-        one.env = env;
-        match launch(&self.shared, &self.key, &self.instance, one, image, files) {
-            Ok(()) => {}
+        match Daemon::start(&start) {
+            Ok(daemon) => {
+                let daemon = Arc::new(daemon);
+                one.daemon = Some(Arc::clone(&daemon));
+                self.instance.put(&one.spec.name, Some(daemon));
+            }
             Err(why) => {
-                one.restarts += 1;
-                one.not_before = Instant::now() + backoff * one.restarts.min(LONGEST_BACKOFF);
-                one.waiting = Unready {
-                    reason: "CrashLoopBackOff",
-                    message: format!("back-off restarting failed container {}: {why}", one.spec.name),
-                };
-                one.last_words = Some(why);
+                log.say(why.clone());
+                start.stop.cancel();
+                self.instance.put(&one.spec.name, None);
+                one.end(Last { code: 1, reason: "Error", message: why }, &self.shared.timing);
             }
         }
+        self.shared.network.bump();
     }
 
     /// The files of a container as they are mounted now.
@@ -311,12 +347,19 @@ impl PodTask {
             let Some(one) = self.vessels.get_mut(index) else { continue };
             let Some(daemon) = one.daemon.take() else { continue };
             daemon.stop();
-            let image = Image::parse(one.spec.image.as_deref().unwrap_or_default());
-            let since = one.started;
-            match launch(&self.shared, &self.key, &self.instance, one, image, files) {
-                Ok(()) => one.started = since,
-                Err(why) => one.last_words = Some(why),
-            }
+            self.instance.put(&one.spec.name, None);
+            one.files = files;
+            one.begin_again(&self.shared.timing);
+            self.launch(index);
+        }
+        self.shared.network.bump();
+    }
+
+    /// A container dies with all that is in it.
+    fn out_of_memory(&mut self) {
+        for one in self.vessels.iter_mut().filter(|one| one.since.is_some()) {
+            self.instance.put(&one.spec.name, None);
+            one.end(Last { code: 137, reason: "OOMKilled", message: String::new() }, &self.shared.timing);
         }
         self.shared.network.bump();
     }
@@ -324,21 +367,19 @@ impl PodTask {
     /// A daemon that ends by itself ends its container.
     fn exited(&mut self) {
         for one in &mut self.vessels {
-            if one.daemon.as_ref().is_some_and(|daemon| daemon.exit.is_cancelled())
-                && let Some(daemon) = one.daemon.take()
-            {
-                daemon.stop();
+            if one.daemon.as_ref().is_some_and(|daemon| daemon.exit.is_cancelled()) {
                 self.instance.put(&one.spec.name, None);
-                one.restarts += 1;
-                one.last_words = Some("exited".to_owned());
-                one.waiting = Unready { reason: "CrashLoopBackOff", message: "back-off restarting container".into() };
-                one.not_before = Instant::now() + self.shared.timing.container_retry;
+                one.end(Last { code: 1, reason: "Error", message: "exited".to_owned() }, &self.shared.timing);
             }
         }
+        self.shared.network.bump();
     }
 
-    /// Terminating: a preStop hook waits for people, as long as it may.
+    /// Terminating: a preStop hook waits for people, as long as it may; then SIGTERM, and the daemons leave at once.
     async fn end(&mut self, pod: &Arc<Pod>) {
+        let noticed = Instant::now();
+        let Some(mut machines) = self.cluster().map(|cluster| cluster.machines_changed.listen()) else { return };
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
         let hooked: Vec<Arc<Daemon>> = self
             .vessels
             .iter()
@@ -348,18 +389,32 @@ impl PodTask {
         for daemon in &hooked {
             daemon.begin_to_end();
         }
-        while hooked.iter().any(|daemon| daemon.waits_for_people()) && !self.gone() {
+        let waits = |daemon: &Arc<Daemon>| !daemon.exit.is_cancelled() && daemon.waits_for_people();
+        let mut left = Duration::MAX;
+        while !self.gone() {
             let now = Arc::clone(&self.pods.borrow_and_update());
-            let deadline = now.metadata.deletion_timestamp.as_ref().or(pod.metadata.deletion_timestamp.as_ref());
-            if deadline.is_none_or(|deadline| Timestamp::now() >= deadline.0) {
+            let grace = now.metadata.deletion_grace_period_seconds.and_then(|it| u64::try_from(it).ok()).unwrap_or(0);
+            left = Duration::from_secs(grace).saturating_sub(noticed.elapsed());
+            if left.is_zero() || !hooked.iter().any(waits) {
                 break;
             }
-            self.pause(ENDING).await;
+            tokio::select! {
+                biased;
+                _ = self.pods.changed() => {}
+                () = machines.changed() => if self.is_lost(&node) {
+                    return;
+                },
+                () = tokio::time::sleep(self.shared.timing.hook.min(left)) => {}
+            }
+        }
+        if self.vessels.iter().any(|one| one.daemon.is_some()) {
+            self.stop_daemons();
+            tokio::time::sleep(self.shared.timing.termination.min(left)).await;
         }
         self.shut_down();
-        while !self.gone() {
+        while !self.gone() && !self.is_lost(&node) {
             self.remove().await;
-            self.pause(Duration::from_millis(500)).await;
+            self.pause(REMOVE).await;
         }
     }
 
@@ -398,44 +453,6 @@ impl PodTask {
                 tracing::debug!(%error, pod = self.key.name, "cannot report");
                 false
             }
-        }
-    }
-}
-
-/// Starts the daemon of a container in the environment that the container has.
-fn launch(
-    shared: &Arc<Shared>,
-    key: &PodKey,
-    instance: &Arc<Instance>,
-    one: &mut Vessel,
-    image: Image,
-    files: Vec<File>,
-) -> Result<(), String> {
-    let log = instance.log(&one.spec.name);
-    let start = Start {
-        shared: Arc::clone(shared),
-        key: key.clone(),
-        image,
-        env: one.env.clone(),
-        files,
-        log: log.clone(),
-        stop: shared.stop.child_token(),
-        exit: CancellationToken::new(),
-    };
-    match Daemon::start(&start) {
-        Ok(daemon) => {
-            one.started = Some(daemon.started);
-            let daemon = Arc::new(daemon);
-            one.daemon = Some(Arc::clone(&daemon));
-            instance.put(&one.spec.name, Some(daemon));
-            shared.network.bump();
-            Ok(())
-        }
-        Err(why) => {
-            log.say(why.clone());
-            start.stop.cancel();
-            instance.put(&one.spec.name, None);
-            Err(why)
         }
     }
 }

@@ -2,19 +2,19 @@
 //! scheduler weighs does not matter to bridges that run in memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use k8s_openapi::{
-    api::core::v1::{Node, NodeSelectorTerm, Pod, PodAffinityTerm},
+    api::core::v1::{Node, NodeSelectorTerm, Pod, PodAffinityTerm, Taint},
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 use kube::ResourceExt;
 
 /// Which pods have a place, by their UID.
 #[derive(Debug, Default)]
-pub(crate) struct Places(HashMap<String, Place>);
+pub(crate) struct Places(BTreeMap<String, Place>);
 
 #[derive(Debug)]
 struct Place {
@@ -69,6 +69,13 @@ impl Places {
         if node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false) {
             return Some("node(s) were unschedulable");
         }
+        if not_ready(node) {
+            return Some("node(s) were not ready");
+        }
+        let spec = node.spec.as_ref();
+        if spec.and_then(|spec| spec.taints.as_ref()).into_iter().flatten().any(|taint| !tolerates(pod, taint)) {
+            return Some("node(s) had untolerated taints");
+        }
         if !selects(pod, node.labels()) {
             return Some("node(s) didn't match Pod's node affinity/selector");
         }
@@ -93,6 +100,26 @@ impl Places {
     }
 }
 
+fn not_ready(node: &Node) -> bool {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status != "True")
+}
+
+fn tolerates(pod: &Pod, taint: &Taint) -> bool {
+    // A node that just became ready loses this one only where a node controller runs.
+    if taint.effect == "PreferNoSchedule" || taint.key == "node.kubernetes.io/not-ready" {
+        return true;
+    }
+    pod.spec.iter().flat_map(|spec| spec.tolerations.iter().flatten()).any(|toleration| {
+        let exists = toleration.operator.as_deref() == Some("Exists");
+        let key = toleration.key.as_deref().unwrap_or_default();
+        let effect = toleration.effect.as_deref().unwrap_or_default();
+        (key == taint.key || (key.is_empty() && exists))
+            && (effect.is_empty() || effect == taint.effect)
+            && (exists || toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default())
+    })
+}
+
 fn host_ports(pod: &Pod) -> BTreeSet<(i32, String)> {
     let spec = pod.spec.as_ref();
     let host_network = spec.and_then(|spec| spec.host_network).unwrap_or(false);
@@ -115,6 +142,33 @@ fn selects(pod: &Pod, labels: &BTreeMap<String, String>) -> bool {
         .and_then(|affinity| affinity.node_affinity.as_ref())
         .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
     simple && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| matches_term(term, labels)))
+}
+
+/// The labels of a node made for this pod; nothing when no label would help it.
+pub(crate) fn wanted_labels(pod: &Pod) -> Option<BTreeMap<String, String>> {
+    let spec = pod.spec.as_ref()?;
+    let mut labels: BTreeMap<String, String> = spec.node_selector.clone().unwrap_or_default();
+    let required = spec
+        .affinity
+        .as_ref()
+        .and_then(|affinity| affinity.node_affinity.as_ref())
+        .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
+    // Any of the terms will do; the first is as good as another.
+    let terms = required.and_then(|required| required.node_selector_terms.first());
+    for requirement in terms.into_iter().flat_map(|term| term.match_expressions.iter().flatten()) {
+        match requirement.operator.as_str() {
+            "In" => {
+                let value = requirement.values.iter().flatten().next()?;
+                labels.insert(requirement.key.clone(), value.clone());
+            }
+            "Exists" => {
+                labels.entry(requirement.key.clone()).or_default();
+            }
+            _ => {}
+        }
+    }
+    // A machine cannot be another one, and not in another cluster's region.
+    (!labels.contains_key("kubernetes.io/hostname")).then_some(labels)
 }
 
 fn matches_term(term: &NodeSelectorTerm, labels: &BTreeMap<String, String>) -> bool {

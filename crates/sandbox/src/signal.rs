@@ -18,6 +18,11 @@ impl Signal {
         self.0.send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// How many changes there were.
+    pub(crate) fn count(&self) -> u64 {
+        *self.0.borrow()
+    }
+
     /// Sees changes from now on.
     pub(crate) fn listen(&self) -> Listener {
         Listener(self.0.subscribe())

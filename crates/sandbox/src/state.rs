@@ -1,7 +1,7 @@
 //! What all parts of the world share.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -9,17 +9,31 @@ use std::{
     },
 };
 
+use clock::Clock;
 use k8s_openapi::api::{
     core::v1::{ConfigMap, Node, Pod, Secret, Service},
     discovery::v1::EndpointSlice,
 };
 use kube::{Client, ResourceExt};
+use tokio::{sync::broadcast, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{cache::Cache, daemon::Instance, network, scheduler::Places, signal::Signal, timing::Timing};
+use crate::{
+    cache::Cache,
+    daemon::Instance,
+    media::{MediaCut, MediaPaths},
+    network,
+    node::Machines,
+    scheduler::Places,
+    signal::Signal,
+    timing::Timing,
+};
+
+/// How many media cuts a slow reader may lag behind.
+const CUTS: usize = 4096;
 
 /// One pod of the world.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PodKey {
     pub(crate) cluster: usize,
     pub(crate) namespace: String,
@@ -37,7 +51,16 @@ pub(crate) struct ClusterState {
     pub(crate) name: String,
     pub(crate) client: Client,
     pub(crate) load_balancer_base: Ipv4Addr,
-    pub(crate) external_ips: Vec<String>,
+    /// The machines, and which of them are lost.
+    pub(crate) machines: Mutex<Machines>,
+    /// Told when a machine is lost or comes back.
+    pub(crate) machines_changed: Signal,
+    /// Whether a pod that fits nowhere gets a machine made for it.
+    pub(crate) elastic: bool,
+    /// The port that nodes announce for their kubelets.
+    pub(crate) kubelet_port: u16,
+    /// Through which Services media reaches the pods.
+    pub(crate) media: Mutex<MediaPaths>,
     pub(crate) pods: Arc<Cache<Pod>>,
     pub(crate) services: Arc<Cache<Service>>,
     pub(crate) slices: Arc<Cache<EndpointSlice>>,
@@ -55,14 +78,17 @@ impl ClusterState {
         name: String,
         client: Client,
         load_balancer_base: Ipv4Addr,
-        external_ips: Vec<String>,
+        (elastic, kubelet_port): (bool, u16),
         network: &Signal,
     ) -> Self {
         Self {
-            name,
             client,
             load_balancer_base,
-            external_ips,
+            machines: Mutex::new(Machines::new(index, &name, load_balancer_base)),
+            machines_changed: Signal::default(),
+            elastic,
+            kubelet_port,
+            media: Mutex::default(),
             pods: Arc::new(Cache::new(network::pod_keys)),
             services: Arc::new(Cache::new(network::service_keys).telling(network)),
             slices: Arc::new(Cache::new(network::slice_keys).telling(network)),
@@ -72,6 +98,7 @@ impl ClusterState {
             places: Mutex::default(),
             pod_ips: AtomicU32::new(1),
             index,
+            name,
         }
     }
 
@@ -101,26 +128,57 @@ pub(crate) struct Faults {
 pub(crate) struct Shared {
     pub(crate) clusters: Vec<ClusterState>,
     pub(crate) timing: Timing,
+    /// The time of day in this world.
+    pub(crate) clock: Clock,
     /// Told when a name, an address or a daemon may lead elsewhere.
     pub(crate) network: Signal,
     /// Host names of the world outside, and their addresses.
     pub(crate) names: Mutex<BTreeMap<String, Vec<String>>>,
     pub(crate) faults: Mutex<Faults>,
     pub(crate) stop: CancellationToken,
-    instances: RwLock<HashMap<PodKey, Arc<Instance>>>,
+    instances: RwLock<BTreeMap<PodKey, Arc<Instance>>>,
+    /// When an image is, or will be, on a node: by cluster, node and image.
+    images: Mutex<BTreeMap<(usize, String, String), Instant>>,
+    cuts: broadcast::Sender<MediaCut>,
 }
 
 impl Shared {
-    pub(crate) fn new(clusters: Vec<ClusterState>, timing: Timing, network: Signal) -> Self {
+    pub(crate) fn new(clusters: Vec<ClusterState>, timing: Timing, clock: Clock, network: Signal) -> Self {
         Self {
             clusters,
             timing,
+            clock,
             network,
             names: Mutex::default(),
             faults: Mutex::default(),
             stop: CancellationToken::new(),
             instances: RwLock::default(),
+            images: Mutex::default(),
+            cuts: broadcast::Sender::new(CUTS),
         }
+    }
+
+    /// Media flows that kube-proxy drops from now on.
+    pub(crate) fn media_cuts(&self) -> broadcast::Receiver<MediaCut> {
+        self.cuts.subscribe()
+    }
+
+    pub(crate) fn tell_media_cut(&self, cut: MediaCut) {
+        // Nobody listens when no callers are played.
+        let _ = self.cuts.send(cut);
+    }
+
+    /// When an image is on a node; the first who asks begins to pull it.
+    pub(crate) fn image_there(&self, cluster: usize, node: &str, image: &str) -> Instant {
+        let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        let pulled = || Instant::now() + self.timing.image_pull;
+        *images.entry((cluster, node.to_owned(), image.to_owned())).or_insert_with(pulled)
+    }
+
+    /// Daemons that run in pods, by pod.
+    pub(crate) fn instances(&self) -> Vec<(PodKey, Arc<Instance>)> {
+        let instances = self.instances.read().unwrap_or_else(PoisonError::into_inner);
+        instances.iter().map(|(key, instance)| (key.clone(), Arc::clone(instance))).collect()
     }
 
     pub(crate) fn cluster(&self, index: usize) -> Option<&ClusterState> {

@@ -7,10 +7,23 @@ use serde_json::{Value as Json, json};
 /// What a container is doing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Doing<'a> {
-    /// It runs, and its probes succeed.
-    Running { since: Timestamp },
+    /// It runs.
+    Running {
+        /// Since when.
+        since: Timestamp,
+        /// Its probes succeed.
+        ready: bool,
+    },
     /// It does not run.
     Waiting { reason: &'a str, message: &'a str },
+}
+
+/// How a container ended last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Last {
+    pub(crate) code: i32,
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
 }
 
 /// One container.
@@ -19,9 +32,14 @@ pub(crate) struct ContainerReport<'a> {
     pub(crate) name: &'a str,
     pub(crate) image: &'a str,
     pub(crate) doing: Doing<'a>,
-    /// What it said when it ended last.
-    pub(crate) last_words: Option<&'a str>,
+    pub(crate) last: Option<&'a Last>,
     pub(crate) restarts: u32,
+}
+
+impl ContainerReport<'_> {
+    fn is_ready(&self) -> bool {
+        matches!(self.doing, Doing::Running { ready: true, .. })
+    }
 }
 
 /// No node fits.
@@ -32,25 +50,17 @@ pub(crate) fn unschedulable(why: &str) -> Json {
     })
 }
 
-/// On a node. The same input gives the same status, so that nothing is written twice.
-pub(crate) fn bound(ip: &str, pod: &Pod, containers: &[ContainerReport<'_>]) -> Json {
-    let ready = containers.iter().all(|one| matches!(one.doing, Doing::Running { .. }));
+/// On a node; `since` is when it became what it is, ready or not. The same input gives the same status, so that nothing
+/// is written twice.
+pub(crate) fn bound(ip: &str, pod: &Pod, containers: &[ContainerReport<'_>], since: Timestamp) -> Json {
+    let ready = containers.iter().all(ContainerReport::is_ready);
     let began = containers.iter().any(|one| matches!(one.doing, Doing::Running { .. }) || one.restarts > 0);
-    let started = pod.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string());
-    let since = containers.iter().filter_map(|one| match one.doing {
-        Doing::Running { since } => Some(since),
-        Doing::Waiting { .. } => None,
-    });
-    let since = since.max().map(seconds).filter(|_| ready).or_else(|| started.clone());
-    let yes = |kind: &str| json!({ "type": kind, "status": "True", "lastTransitionTime": started });
+    let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string());
+    let yes = |kind: &str| json!({ "type": kind, "status": "True", "lastTransitionTime": created });
     let depends = |kind: &str| {
-        let mut condition = json!({ "type": kind, "status": "True", "lastTransitionTime": since });
+        let mut condition = json!({ "type": kind, "status": "True", "lastTransitionTime": seconds(since) });
         if !ready {
-            let waiting: Vec<&str> = containers
-                .iter()
-                .filter(|one| matches!(one.doing, Doing::Waiting { .. }))
-                .map(|one| one.name)
-                .collect();
+            let waiting: Vec<&str> = containers.iter().filter(|one| !one.is_ready()).map(|one| one.name).collect();
             condition["status"] = "False".into();
             condition["reason"] = "ContainersNotReady".into();
             condition["message"] = format!("containers with unready status: [{}]", waiting.join(" ")).into();
@@ -63,21 +73,21 @@ pub(crate) fn bound(ip: &str, pod: &Pod, containers: &[ContainerReport<'_>]) -> 
         "hostIP": "127.0.0.1",
         "podIP": ip,
         "podIPs": [{ "ip": ip }],
-        "startTime": started,
+        "startTime": created,
         "containerStatuses": containers.iter().map(container).collect::<Vec<_>>(),
     })
 }
 
 fn container(one: &ContainerReport<'_>) -> Json {
     let (running, state) = match one.doing {
-        Doing::Running { since } => (true, json!({ "running": { "startedAt": seconds(since) } })),
+        Doing::Running { since, .. } => (true, json!({ "running": { "startedAt": seconds(since) } })),
         Doing::Waiting { reason, message } => (false, json!({ "waiting": { "reason": reason, "message": message } })),
     };
     let mut status = json!({
         "name": one.name,
         "image": one.image,
         "imageID": "",
-        "ready": running,
+        "ready": one.is_ready(),
         "started": running,
         "restartCount": one.restarts,
         "state": state,
@@ -85,8 +95,9 @@ fn container(one: &ContainerReport<'_>) -> Json {
     if running {
         status["containerID"] = format!("stand-in://{}", one.name).into();
     }
-    if let Some(words) = one.last_words {
-        status["lastState"] = json!({ "terminated": { "exitCode": 1, "reason": "Error", "message": words } });
+    if let Some(last) = one.last {
+        let Last { code, reason, message } = last;
+        status["lastState"] = json!({ "terminated": { "exitCode": code, "reason": reason, "message": message } });
     }
     status
 }

@@ -2,6 +2,7 @@
 
 use std::{net::Ipv4Addr, sync::Arc};
 
+use clock::Clock;
 use jiff::Timestamp;
 use kube::{Api, Client};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -11,7 +12,7 @@ use crate::{
     daemon::{Command, Instance, Load},
     error::SandboxError,
     kubelet::Kubelet,
-    node,
+    media, node,
     signal::Signal,
     state::{ClusterState, PodKey, Shared},
     timing::Timing,
@@ -22,10 +23,30 @@ use crate::{
 pub struct ClusterAccess {
     /// Its name: the first part of the names of its nodes.
     pub name: String,
-    /// A configuration with all rights.
-    pub config: kube::Config,
+    /// The way to its API server, and from there to its kubelets.
+    pub door: Door,
     /// The address of the first Service of type LoadBalancer; the next ones follow.
     pub load_balancer_base: Ipv4Addr,
+}
+
+/// The way to an API server, and from there to the kubelets.
+#[derive(Clone)]
+pub enum Door {
+    /// A server of its own, with all rights: its kubelet listens on loopback, with TLS.
+    Network(Box<kube::Config>),
+    /// A server in this process, which calls the kubelet without any network. Such a cluster gets more nodes when pods
+    /// fit on none that it has.
+    Memory(Client),
+}
+
+// A client cannot be printed, and a configuration may hold secrets.
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Network(_) => "Network(..)",
+            Self::Memory(_) => "Memory(..)",
+        })
+    }
 }
 
 /// What is known of the daemons of a pod.
@@ -38,6 +59,9 @@ pub struct DaemonInfo {
     /// How often daemons were started in this pod.
     pub starts: u32,
 }
+
+/// The port on which kubelets listen in reality.
+const KUBELET: u16 = 10250;
 
 /// Node agents, load balancers and daemons of all clusters. Ends when dropped.
 pub struct World {
@@ -63,28 +87,36 @@ impl World {
     /// # Errors
     /// When an API server does not take the nodes, or there is no port to listen on.
     pub async fn start(clusters: Vec<ClusterAccess>) -> Result<Self, SandboxError> {
-        Self::start_with(clusters, Timing::default()).await
+        Self::start_with(clusters, Timing::default(), Clock::machine()).await
     }
 
-    /// Like [`World::start`], at another pace.
+    /// Like [`World::start`], at another pace and by another clock.
     ///
     /// # Errors
     /// As there.
-    pub async fn start_with(clusters: Vec<ClusterAccess>, timing: Timing) -> Result<Self, SandboxError> {
+    pub async fn start_with(clusters: Vec<ClusterAccess>, timing: Timing, clock: Clock) -> Result<Self, SandboxError> {
         let network = Signal::default();
         let mut states = Vec::new();
         let mut kubelets = Vec::new();
         for (index, access) in clusters.into_iter().enumerate() {
-            let client = Client::try_from(access.config).map_err(|source| SandboxError::Api {
-                cluster: access.name.clone(),
-                what: "make a client".to_owned(),
-                source: Box::new(source),
-            })?;
-            kubelets.push(Kubelet::bind(&access.name).await?);
+            let (client, kubelet) = match access.door {
+                Door::Memory(client) => (client, None),
+                Door::Network(config) => {
+                    let client = Client::try_from(*config).map_err(|source| SandboxError::Api {
+                        cluster: access.name.clone(),
+                        what: "make a client".to_owned(),
+                        source: Box::new(source),
+                    })?;
+                    (client, Some(Kubelet::bind(&access.name).await?))
+                }
+            };
+            let elastic = kubelet.is_none();
+            let port = kubelet.as_ref().map_or(KUBELET, |kubelet| kubelet.port);
+            kubelets.push(kubelet);
             let base = access.load_balancer_base;
-            states.push(ClusterState::new(index, access.name, client, base, external_ips(base), &network));
+            states.push(ClusterState::new(index, access.name, client, base, (elastic, port), &network));
         }
-        let shared = Arc::new(Shared::new(states, timing, network));
+        let shared = Arc::new(Shared::new(states, timing, clock, network));
         let mut world = Self { shared, tasks: JoinSet::new() };
         for (index, kubelet) in kubelets.into_iter().enumerate() {
             world.populate(index, kubelet).await?;
@@ -92,27 +124,44 @@ impl World {
         Ok(world)
     }
 
-    async fn populate(&mut self, index: usize, kubelet: Kubelet) -> Result<(), SandboxError> {
+    async fn populate(&mut self, index: usize, kubelet: Option<Kubelet>) -> Result<(), SandboxError> {
         let shared = &self.shared;
-        node::create(shared, index, kubelet.port).await?;
+        node::create(shared, index).await?;
         let Some(cluster) = shared.cluster(index) else { return Ok(()) };
         let (sender, changes) = mpsc::unbounded_channel();
+        let (slices, slice_changes) = mpsc::unbounded_channel();
         let client = || cluster.client.clone();
-        self.tasks.spawn(node::keep(Arc::clone(shared), index, kubelet.port));
-        self.tasks.spawn(kubelet.serve(Arc::clone(shared), index));
+        self.tasks.spawn(node::keep(Arc::clone(shared), index));
+        if let Some(kubelet) = kubelet {
+            self.tasks.spawn(kubelet.serve(Arc::clone(shared), index));
+        }
         self.tasks.spawn(Arc::clone(&cluster.nodes).follow(Api::all(client()), None));
         self.tasks.spawn(Arc::clone(&cluster.services).follow(Api::all(client()), None));
-        self.tasks.spawn(Arc::clone(&cluster.slices).follow(Api::all(client()), None));
+        self.tasks.spawn(Arc::clone(&cluster.slices).follow(Api::all(client()), Some(slices)));
         self.tasks.spawn(Arc::clone(&cluster.config_maps).follow(Api::all(client()), None));
         self.tasks.spawn(Arc::clone(&cluster.secrets).follow(Api::all(client()), None));
         self.tasks.spawn(Arc::clone(&cluster.pods).follow(Api::all(client()), Some(sender)));
         self.tasks.spawn(agent::run(Arc::clone(shared), index, changes));
+        self.tasks.spawn(media::run(Arc::clone(shared), index, slice_changes));
         self.tasks.spawn(balancer::run(Arc::clone(shared), index));
         Ok(())
     }
 
+    /// A world in which nothing plays but what is put there.
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared, tasks: JoinSet::new() }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Ends everything that plays, and waits for it. The API servers keep what they have.
     pub async fn stop(mut self) {
+        self.end().await;
+    }
+
+    pub(crate) async fn end(&mut self) {
         self.shared.stop.cancel();
         self.tasks.shutdown().await;
     }
@@ -213,6 +262,58 @@ impl World {
         Ok(())
     }
 
+    /// The kernel kills the containers of a pod for want of memory; the node starts them again.
+    ///
+    /// # Errors
+    /// When no daemon runs in that pod.
+    pub fn out_of_memory(&self, cluster: &str, namespace: &str, pod: &str) -> Result<(), SandboxError> {
+        // As above.
+        let _ = self.instance(cluster, namespace, pod)?.commands.send(Command::OutOfMemory);
+        Ok(())
+    }
+
+    /// A machine goes down: its daemons are gone, its node falls silent.
+    ///
+    /// # Errors
+    /// When there is no such machine.
+    pub fn lose_node(&self, cluster: &str, node: &str) -> Result<(), SandboxError> {
+        self.set_lost(cluster, node, true)
+    }
+
+    /// A machine comes back, and starts again what its node still has.
+    ///
+    /// # Errors
+    /// When there is no such machine.
+    pub fn restore_node(&self, cluster: &str, node: &str) -> Result<(), SandboxError> {
+        self.set_lost(cluster, node, false)
+    }
+
+    /// All machines of a zone (by its label) go down.
+    ///
+    /// # Errors
+    /// When there is no such zone.
+    pub fn lose_zone(&self, cluster: &str, zone: &str) -> Result<Vec<String>, SandboxError> {
+        let index = self.index(cluster)?;
+        let nodes = self.shared.cluster(index).map(|state| node::machines(state).in_zone(zone)).unwrap_or_default();
+        if nodes.is_empty() {
+            return Err(SandboxError::NoSuchNode { cluster: cluster.to_owned(), node: format!("in zone {zone}") });
+        }
+        for node in &nodes {
+            self.set_lost(cluster, node, true)?;
+        }
+        Ok(nodes)
+    }
+
+    fn set_lost(&self, cluster: &str, node: &str, lost: bool) -> Result<(), SandboxError> {
+        let index = self.index(cluster)?;
+        let Some(state) = self.shared.cluster(index) else { return Ok(()) };
+        if !node::machines(state).set_lost(node, lost) {
+            return Err(SandboxError::NoSuchNode { cluster: cluster.to_owned(), node: node.to_owned() });
+        }
+        state.machines_changed.bump();
+        Ok(())
+    }
+
     /// Who runs in a pod since when: equal before and after means that nothing was restarted.
     ///
     /// # Errors
@@ -231,10 +332,4 @@ impl World {
         let key = PodKey { cluster: self.index(cluster)?, namespace: namespace.to_owned(), name: pod.to_owned() };
         Ok(self.shared.instance(&key).map(|instance| instance.lines()).unwrap_or_default())
     }
-}
-
-/// The nodes' addresses: at the end of the load balancers' network, so that clusters differ here, too.
-fn external_ips(base: Ipv4Addr) -> Vec<String> {
-    let [a, b, c, _] = base.octets();
-    (1..=node::COUNT).map(|number| Ipv4Addr::new(a, b, c, 200 + number).to_string()).collect()
 }

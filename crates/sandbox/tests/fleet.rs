@@ -16,7 +16,7 @@ use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
-use sandbox::{ClusterAccess, World};
+use sandbox::{ClusterAccess, Door, World};
 use serde_json::{Value as Json, json};
 use testbed::{LOAD_BALANCERS, Options, Testbed};
 use tokio::time::{Instant, sleep};
@@ -28,7 +28,7 @@ async fn bridges_join_across_clusters() {
     let testbed = Testbed::start(&["hq", "fra"], Options::default()).await.unwrap();
     let access = testbed.clusters().iter().zip(LOAD_BALANCERS).map(|(cluster, load_balancer_base)| ClusterAccess {
         name: cluster.name().to_owned(),
-        config: cluster.config().clone(),
+        door: Door::Network(Box::new(cluster.config().clone())),
         load_balancer_base,
     });
     let world = World::start(access.collect()).await.unwrap();

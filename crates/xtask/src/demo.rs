@@ -5,7 +5,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use sandbox::{ClusterAccess, World};
+use sandbox::{ClusterAccess, Door, World};
 use testbed::{Options, Testbed};
 
 use crate::shell::{self, Failure, Result, cargo};
@@ -38,7 +38,7 @@ async fn demo(arguments: &Arguments) -> Result<ExitCode> {
     let access = testbed.clusters().iter().zip(testbed::LOAD_BALANCERS.into_iter().cycle());
     let access = access.map(|(cluster, load_balancer_base)| ClusterAccess {
         name: cluster.name().to_owned(),
-        config: cluster.config().clone(),
+        door: Door::Network(Box::new(cluster.config().clone())),
         load_balancer_base,
     });
     let world = World::start(access.collect()).await.map_err(Failure::new)?;

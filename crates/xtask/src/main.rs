@@ -5,6 +5,7 @@
 mod api_servers;
 mod bench;
 mod demo;
+mod openapi;
 mod shell;
 mod test;
 
@@ -29,6 +30,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Measure rendering and applying, and print a table
     Bench(bench::Arguments),
+    /// Write down the types of a real API server for the one in memory
+    Openapi(openapi::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Openapi(arguments) => openapi::run(&arguments),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");

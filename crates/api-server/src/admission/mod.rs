@@ -1,12 +1,30 @@
 //! What a real server adds to objects, and what it refuses: defaults, validation, allocation, quotas, Pod Security.
 
+mod allocate;
+mod causes;
+mod defaults;
+mod names;
+mod pod_security;
+mod pods;
+mod quantity;
+mod quota;
+mod shape;
+mod validate;
+mod warnings;
+
+#[cfg(test)]
+mod recorded;
+
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use crate::error::ApiError;
-use crate::kinds::Kind;
+use crate::kinds::{CLAIM, Kind, NAMESPACE, POD, SERVICE};
 use crate::request::User;
-use std::sync::Arc;
+
+use pod_security::Policy;
 
 /// What admission may ask about the rest of the cluster.
 pub trait Surroundings {
@@ -41,12 +59,58 @@ pub struct Attempt<'a> {
 
 /// Fills in what the server defaults. Called on what a client sent, before ownership is worked out, and on the result
 /// of a patch.
-pub fn default(_object: &mut Json, _kind: &'static Kind) {}
+pub fn default(object: &mut Json, kind: &'static Kind) {
+    defaults::fill_in(object, kind);
+}
 
-/// Allocates addresses and ports, checks everything, and admits or refuses.
+/// Allocates addresses and ports, checks everything, and admits or refuses. The stations are in the order of a real
+/// server, which decides what of several wrongs is said.
 ///
 /// # Errors
-/// Why not: 422 with all causes, 403 for quotas and Pod Security.
-pub fn admit(_object: &mut Json, _attempt: &Attempt<'_>, _warnings: &mut Vec<String>) -> Result<(), ApiError> {
+/// Why not: 422 with all causes, 403 for quotas, priorities and Pod Security.
+pub fn admit(object: &mut Json, attempt: &Attempt<'_>, warnings: &mut Vec<String>) -> Result<(), ApiError> {
+    let whole = attempt.subresource.is_none();
+    if whole && attempt.kind == &POD {
+        pods::complete(object, attempt)?;
+    }
+    if whole && attempt.kind == &CLAIM && attempt.old.is_none() {
+        protect(object);
+    }
+    if whole && attempt.kind == &SERVICE {
+        allocate::service(object, attempt)?;
+    }
+    validate::check(object, attempt)?;
+    if whole {
+        warnings::collect(object, attempt.kind.name, warnings);
+        pod_security(object, attempt, warnings)?;
+        quota::check(object, attempt)?;
+    }
     Ok(())
+}
+
+/// A claim stays while a pod uses it.
+fn protect(object: &mut Json) {
+    let finalizer = Json::from("kubernetes.io/pvc-protection");
+    match object.pointer_mut("/metadata/finalizers").and_then(Json::as_array_mut) {
+        Some(list) if list.contains(&finalizer) => {}
+        Some(list) => list.push(finalizer),
+        None => object["metadata"]["finalizers"] = Json::Array(vec![finalizer]),
+    }
+}
+
+fn pod_security(object: &Json, attempt: &Attempt<'_>, warnings: &mut Vec<String>) -> Result<(), ApiError> {
+    let template = match attempt.kind.name {
+        "Pod" => None,
+        "Deployment" | "ReplicaSet" | "StatefulSet" => object.pointer("/spec/template"),
+        _ => return Ok(()),
+    };
+    let pod = template.unwrap_or(object);
+    // An update that leaves what is judged as it was is not judged again.
+    if attempt.kind == &POD && attempt.old.is_some_and(|old| old.get("spec") == object.get("spec")) {
+        return Ok(());
+    }
+    let namespace = attempt.namespace.and_then(|name| attempt.around.get(&NAMESPACE, None, name));
+    let policy = Policy::of(namespace.as_deref());
+    let name = shape::text(object, "/metadata/name");
+    policy.judge(pod, template.is_none(), warnings).map_err(|why| causes::forbidden(attempt.kind, name, &why))
 }

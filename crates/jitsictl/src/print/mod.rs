@@ -3,6 +3,7 @@
 pub mod yaml;
 
 mod failures;
+mod passing;
 mod plan;
 mod progress;
 mod status;
@@ -10,10 +11,11 @@ mod story;
 mod words;
 
 pub(crate) use failures::{blocked, missing};
-pub(crate) use plan::plan;
+pub(crate) use passing::Passing;
+pub(crate) use plan::{described, plan};
 pub(crate) use progress::Progress;
 pub(crate) use status::status;
-pub(crate) use words::{count, seconds};
+pub(crate) use words::{columns, count, live, number, seconds};
 
 use std::io::{self, IsTerminal, Write};
 

@@ -267,7 +267,7 @@ fn steps(steps: &[Step]) -> Vec<String> {
 }
 
 /// A step: its verb, where, on what, and how many objects it writes.
-pub(super) fn described(step: &Step) -> (&'static str, &ClusterName, String, usize) {
+pub(crate) fn described(step: &Step) -> (&'static str, &ClusterName, String, usize) {
     match step {
         Step::Bury(tombstone) => {
             let units: BTreeMap<_, _> = tombstone.units.iter().map(|unit| (unit.to_string(), ())).collect();

@@ -5,7 +5,7 @@ use fleet::diagnostic::Report;
 use crate::{Error, Exit, context::Context};
 
 pub(super) fn run(context: &Context) -> Result<Exit, Error> {
-    let (report, good) = match fleet::load::load(&context.input()) {
+    let (report, good) = match fleet::load::load(&context.input(context.path())) {
         Ok(loaded) => (Report::new(loaded.warnings), true),
         Err(report) => (report, false),
     };

@@ -3,13 +3,13 @@
 use orchestrator::Verdict;
 use plan::Removal;
 
-use super::apply::left_over;
+use super::outcome::{left_over, reach};
 use crate::{
     Error, Exit, Notice,
     cli::Delete,
     context::{Context, Run},
     duration,
-    print::{Progress, count, seconds},
+    print::{count, seconds},
 };
 
 pub(super) fn run(context: &Context, arguments: &Delete) -> Result<Exit, Error> {
@@ -22,11 +22,7 @@ pub(super) fn run(context: &Context, arguments: &Delete) -> Result<Exit, Error> 
     };
     let mut options = context.options(&loaded, run)?;
     options.policy.removal = if arguments.secrets { Removal::Everything } else { Removal::KeepSecrets };
-    let progress = Progress::new(&context.printer, context.global.verbose > 0);
-    let tell = |event| progress.on(&event);
-    let outcome = context.wait_for(orchestrator::apply(&loaded, &options, &tell))?;
-    progress.finish();
-    let outcome = outcome?;
+    let outcome = context.wait_for(reach(context, &loaded, &options))??;
     if context.printer.is_json() {
         context.printer.json(&outcome)?;
         return Ok(outcome.verdict.into());

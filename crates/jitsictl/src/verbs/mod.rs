@@ -8,8 +8,10 @@ mod export;
 mod forget;
 mod import;
 mod man;
+mod outcome;
 mod plan;
 mod render;
+mod sandbox;
 mod schema;
 mod status;
 
@@ -33,6 +35,7 @@ pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Exit, Error> {
         Verb::Export(Export::Handover { path }) => export::run(context, path),
         Verb::Import(arguments) => import::run(context, arguments),
         Verb::Cluster(ClusterVerb::Forget { name, abandon }) => forget::run(context, name, *abandon),
+        Verb::Sandbox(verb) => sandbox::run(context, verb),
         Verb::Schema => schema::run(context),
         Verb::Completions { shell } => completions::run(context, *shell),
         Verb::Man => man::run(context),

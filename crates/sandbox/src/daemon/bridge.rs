@@ -18,6 +18,7 @@ use super::{
     log::Log,
     prosody::Account,
     rest::{self, Request, Response},
+    seats::{STRESS_PER_PERSON, Seats},
     xmpp::{BridgePresence, Connection, Presence, Target},
 };
 use crate::state::Shared;
@@ -26,6 +27,7 @@ use crate::state::Shared;
 pub(crate) const REST: u16 = 8080;
 const CONFIG: &str = "custom-jvb.conf";
 const CLIENTS: &str = "videobridge.apis.xmpp-client.configs";
+const STRESS: &str = "videobridge.load-management.average-participant-stress";
 
 /// A running bridge.
 pub(crate) struct Bridge {
@@ -38,6 +40,7 @@ pub(crate) struct Bridge {
     relay: Option<(Option<String>, String)>,
     state: Mutex<State>,
     presence: Arc<watch::Sender<Presence>>,
+    seats: Arc<Seats>,
 }
 
 #[derive(Default)]
@@ -59,6 +62,11 @@ impl Bridge {
             let region = start.env("JVB_OCTO_REGION").map(str::to_owned);
             (region, start.env("JVB_OCTO_RELAY_ID").unwrap_or(&nick).to_owned())
         });
+        let root = configuration(start)?;
+        let per_person = match hocon::text(&root, STRESS) {
+            Some(text) => text.parse().map_err(|_| format!("{CONFIG}: {STRESS}: `{text}` is not a number"))?,
+            None => STRESS_PER_PERSON,
+        };
         let bridge = Self {
             shared: Arc::clone(&start.shared),
             cluster: start.key.cluster,
@@ -69,9 +77,10 @@ impl Bridge {
             relay,
             state: Mutex::default(),
             presence: Arc::new(watch::Sender::new(Presence::Plain)),
+            seats: Arc::new(Seats::new(start.key.clone(), start.stop.clone(), per_person)),
         };
         bridge.presence.send_replace(bridge.describe(&State::default()));
-        let mut targets = configured(start)?;
+        let mut targets = configured(start, &root)?;
         if !start.env("JVB_DISABLE_XMPP").is_some_and(is_true) {
             targets.extend(by_environment(start, &nick)?);
         }
@@ -101,6 +110,7 @@ impl Bridge {
             drain: state.drain,
             graceful_shutdown: false,
             endpoints: state.load.participants,
+            seats: Arc::clone(&self.seats),
         })
     }
 
@@ -120,8 +130,14 @@ impl Bridge {
         self.publish();
     }
 
+    /// Those put there by hand, and those that focuses put there.
     pub(crate) fn load(&self) -> Load {
-        self.state().load
+        let Load { conferences, participants } = self.state().load;
+        Load { conferences: conferences + self.seats.conferences(), participants: participants + self.seats.people() }
+    }
+
+    pub(crate) fn draining(&self) -> bool {
+        self.state().drain
     }
 
     pub(crate) fn drain(&self, on: bool) {
@@ -130,6 +146,7 @@ impl Bridge {
     }
 
     fn stats(&self) -> Json {
+        let load = self.load();
         let state = self.state();
         let links: Vec<_> = state.clients.values().map(|client| (client.target.rooms.len(), client.link())).collect();
         let mut stats = json!({
@@ -137,14 +154,14 @@ impl Bridge {
             "muc_clients_connected": links.iter().filter(|(_, link)| link.connected).count(),
             "mucs_configured": links.iter().map(|(rooms, _)| rooms).sum::<usize>(),
             "mucs_joined": links.iter().map(|(_, link)| link.joined).sum::<usize>(),
-            "conferences": state.load.conferences,
-            "local_endpoints": state.load.participants,
-            "endpoints": state.load.participants,
-            "participants": state.load.participants,
+            "conferences": load.conferences,
+            "local_endpoints": load.participants,
+            "endpoints": load.participants,
+            "participants": load.participants,
             "octo_endpoints": 0,
             "visitors": 0,
-            "largest_conference": if state.load.conferences == 0 { 0 } else { state.load.participants.div_ceil(state.load.conferences) },
-            "stress_level": state.load.participants as f64 / 100.0,
+            "largest_conference": if load.conferences == 0 { 0 } else { load.participants.div_ceil(load.conferences) },
+            "stress_level": self.seats.stress(state.load.participants),
             "bit_rate_download": 0,
             "bit_rate_upload": 0,
             "drain": state.drain,
@@ -152,7 +169,7 @@ impl Bridge {
             "graceful_shutdown": false,
             "shutting_down": false,
             "version": self.version,
-            "current_timestamp": jiff::Timestamp::now().to_string(),
+            "current_timestamp": self.shared.clock.now().to_string(),
         });
         if let (Some((region, id)), Some(stats)) = (&self.relay, stats.as_object_mut()) {
             stats.insert("relay_id".into(), id.as_str().into());
@@ -254,13 +271,16 @@ fn rooms(list: &str) -> Vec<String> {
 }
 
 /// The servers of custom-jvb.conf. The user's own file in /config comes first, as the start wrapper puts it.
-fn configured(start: &Start) -> Result<Vec<(String, Target)>, String> {
+fn configuration(start: &Start) -> Result<hocon::Object, String> {
     let mut files: Vec<_> = start.files.iter().filter(|file| file.path.rsplit('/').next() == Some(CONFIG)).collect();
     files.sort_by_key(|file| !file.path.starts_with("/config/"));
     let text: Vec<&str> = files.iter().map(|file| file.text.as_str()).collect();
-    let root = hocon::parse(&text.join("\n"), &start.env).map_err(|why| format!("{CONFIG}: {why}"))?;
+    hocon::parse(&text.join("\n"), &start.env).map_err(|why| format!("{CONFIG}: {why}"))
+}
+
+fn configured(start: &Start, root: &hocon::Object) -> Result<Vec<(String, Target)>, String> {
     let mut targets = Vec::new();
-    for (id, value) in hocon::object(&root, CLIENTS).into_iter().flatten() {
+    for (id, value) in hocon::object(root, CLIENTS).into_iter().flatten() {
         let Value::Object(server) = value else { continue };
         let text = |key: &str| {
             server.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).and_then(|(_, value)| match value {

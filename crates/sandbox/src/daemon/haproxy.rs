@@ -1,53 +1,41 @@
-//! The entrance: what its runtime socket says about the servers of the mounted configuration. It carries no requests;
-//! the real haproxy is tested on its own.
+//! The entrance: reads the mounted configuration, keeps rooms on their servers, shares its table with its peers, and
+//! answers on its runtime socket. The text's own meaning in every detail is tested with the real haproxy.
+
+mod config;
+mod route;
+mod table;
 
 use std::{
-    collections::BTreeMap,
     fmt::Write as _,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
+use clock::Clock;
 use jiff::Timestamp;
 
+pub(crate) use self::route::Upstream;
+use self::{
+    config::{Admin, CONFIG, Server, State, read},
+    route::route,
+    table::{Entry, Table},
+};
 use super::{Start, log::Log};
-use crate::container::File;
-
-const CONFIG: &str = "haproxy.cfg";
+use crate::{
+    container::File,
+    network,
+    state::{PodKey, Shared},
+};
 
 /// A running haproxy.
 pub(crate) struct Haproxy {
     state: Mutex<State>,
+    peers: Mutex<Vec<Weak<Haproxy>>>,
+    key: PodKey,
+    hostname: String,
+    clock: Clock,
     started: Timestamp,
     log: Log,
-}
-
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct State {
-    text: String,
-    socket: Option<u16>,
-    servers: Vec<Server>,
-    /// By table, by key: the server's id.
-    tables: BTreeMap<String, BTreeMap<String, u32>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Server {
-    backend: String,
-    backend_id: usize,
-    name: String,
-    id: u32,
-    address: String,
-    port: u16,
-    weight: u32,
-    initial_weight: u32,
-    admin: Admin,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Admin {
-    Ready,
-    Drain,
-    Maint,
 }
 
 impl Haproxy {
@@ -55,10 +43,95 @@ impl Haproxy {
     ///
     /// # Errors
     /// When it has no configuration, or one that `haproxy -c` would refuse.
-    pub(crate) fn start(start: &Start) -> Result<Self, String> {
+    pub(crate) fn start(start: &Start) -> Result<Arc<Self>, String> {
         let text = config(&start.files).ok_or_else(|| format!("Could not open configuration file {CONFIG}"))?;
-        let state = read(text)?;
-        Ok(Self { state: Mutex::new(state), started: Timestamp::now(), log: start.log.clone() })
+        let hostname = start.env("HOSTNAME").unwrap_or(&start.key.name).to_owned();
+        let proxy = Arc::new(Self {
+            state: Mutex::new(read(text, &hostname)?),
+            peers: Mutex::default(),
+            key: start.key.clone(),
+            hostname,
+            clock: start.shared.clock.clone(),
+            started: start.shared.clock.now(),
+            log: start.log.clone(),
+        });
+        tokio::spawn(keep(Arc::clone(&start.shared), Arc::downgrade(&proxy), start.stop.clone()));
+        Ok(proxy)
+    }
+
+    /// Where it runs.
+    pub(crate) const fn key(&self) -> &PodKey {
+        &self.key
+    }
+
+    /// Sends a request for a room on its way, and tells the peers what the table says of it now.
+    pub(crate) fn route(&self, key: &str, keep: bool) -> Option<Upstream> {
+        let routed = route(&mut self.state(), key, keep);
+        if let Some((table, entry)) = &routed.told {
+            self.tell(table, key, *entry);
+        }
+        routed.upstream
+    }
+
+    fn peers(&self) -> Vec<Arc<Self>> {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn tell(&self, table: &str, key: &str, entry: Entry) {
+        for peer in self.peers() {
+            if let Some(table) = peer.state().tables.get_mut(table) {
+                table.learn(key, entry);
+            }
+        }
+    }
+
+    /// Looks for its peers; takes over the table of each that it did not know.
+    fn meet(&self, shared: &Shared) {
+        let addresses = self.state().peers.clone();
+        let found: Vec<Arc<Self>> = addresses
+            .iter()
+            .filter_map(|(host, port)| network::resolve(shared, self.key.cluster, host, *port).ok())
+            .filter_map(|there| shared.instance(&there.pod)?.proxy())
+            .filter(|peer| peer.key != self.key)
+            .collect();
+        let known = self.peers();
+        for peer in found.iter().filter(|peer| !known.iter().any(|known| Arc::ptr_eq(known, peer))) {
+            let theirs = peer.state().tables.clone();
+            for (name, table) in &mut self.state().tables {
+                if let Some(theirs) = theirs.get(name) {
+                    table.merge(theirs);
+                }
+            }
+        }
+        *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = found.iter().map(Arc::downgrade).collect();
+    }
+
+    /// One round of health checks.
+    fn check(&self, shared: &Shared) {
+        let mut state = self.state();
+        for server in &mut state.servers {
+            let Some(check) = server.check else { continue };
+            let passes = shared.web_at(self.key.cluster, &server.address, server.port).is_ok();
+            server.against = if passes == server.up { 0 } else { server.against + 1 };
+            if server.against >= if server.up { check.fall } else { check.rise } {
+                server.up = passes;
+                server.against = 0;
+                let word = if passes { "UP" } else { "DOWN" };
+                self.log.say(format!("Server {}/{} is {word}.", server.backend, server.name));
+            }
+        }
+    }
+
+    /// Whether each server is what its last check said.
+    fn settled(&self) -> bool {
+        self.state().servers.iter().all(|server| server.up && server.against == 0)
+    }
+
+    fn period(&self) -> Duration {
+        let state = self.state();
+        let periods = state.servers.iter().filter_map(|server| Some(server.check?.every));
+        periods.min().unwrap_or(Duration::from_secs(5)).max(Duration::from_millis(100))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -77,7 +150,7 @@ impl Haproxy {
         if text == state.text {
             return;
         }
-        match read(text) {
+        match read(text, &self.hostname) {
             Ok(mut next) => {
                 for (name, table) in &mut next.tables {
                     if let Some(old) = state.tables.remove(name) {
@@ -107,7 +180,7 @@ impl Haproxy {
         let words: Vec<&str> = command.split_whitespace().collect();
         match words[..] {
             ["show", "info"] => {
-                let uptime = Timestamp::now().duration_since(self.started).as_secs();
+                let uptime = self.clock.now().duration_since(self.started).as_secs();
                 format!("Name: HAProxy\nVersion: 3.2.0\nUptime_sec: {uptime}\nPid: 8\n")
             }
             ["show", "stat", ..] => stat(&state),
@@ -123,7 +196,9 @@ impl Haproxy {
             ["set", "table", name, "key", key, "data.server_id", id] => {
                 match (state.tables.get_mut(name), id.parse()) {
                     (Some(table), Ok(id)) => {
-                        table.insert(key.to_owned(), id);
+                        let entry = table.put(key, id);
+                        drop(state);
+                        self.tell(name, key, entry);
                         String::new()
                     }
                     _ => "No such table\n".to_owned(),
@@ -163,6 +238,29 @@ impl Haproxy {
     }
 }
 
+/// Checks servers and keeps up with peers until the daemon ends. Nothing is asked anew while nothing changed.
+async fn keep(shared: Arc<Shared>, proxy: Weak<Haproxy>, stop: tokio_util::sync::CancellationToken) {
+    let mut seen = None;
+    loop {
+        let Some(proxy) = proxy.upgrade() else { return };
+        let now = shared.network.count();
+        if seen != Some(now) {
+            proxy.meet(&shared);
+        }
+        if seen != Some(now) || !proxy.settled() {
+            proxy.check(&shared);
+        }
+        seen = Some(now);
+        let period = proxy.period();
+        drop(proxy);
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(period) => {}
+        }
+    }
+}
+
 fn config(files: &[File]) -> Option<&str> {
     files.iter().find(|file| file.path.rsplit('/').next() == Some(CONFIG)).map(|file| file.text.as_str())
 }
@@ -190,6 +288,7 @@ fn stat(state: &State) -> String {
     for server in &state.servers {
         let status = match server.admin {
             Admin::Maint => "MAINT",
+            _ if !server.up => "DOWN",
             Admin::Drain => "DRAIN",
             Admin::Ready if server.weight == 0 => "DRAIN",
             Admin::Ready => "UP",
@@ -212,8 +311,8 @@ fn servers_state(state: &State, only: Option<&str>) -> String {
     );
     for server in state.servers.iter().filter(|server| only.is_none_or(|only| only == server.backend)) {
         let (operation, admin) = match server.admin {
-            Admin::Ready => (2, 0),
-            Admin::Drain => (2, 8),
+            Admin::Ready => (if server.up { 2 } else { 0 }, 0),
+            Admin::Drain => (if server.up { 2 } else { 0 }, 8),
             Admin::Maint => (0, 1),
         };
         let Server { backend, backend_id, name, id, address, port, weight, initial_weight, .. } = server;
@@ -226,73 +325,18 @@ fn servers_state(state: &State, only: Option<&str>) -> String {
     out
 }
 
-fn head(name: &str, table: &BTreeMap<String, u32>) -> String {
-    format!("# table: {name}, type: string, size:204800, used:{}\n", table.len())
+fn head(name: &str, table: &Table) -> String {
+    format!("# table: {name}, type: string, size:204800, used:{}\n", table.alive().count())
 }
 
-fn entries(name: &str, table: &BTreeMap<String, u32>) -> String {
+fn entries(name: &str, table: &Table) -> String {
     let mut out = head(name, table);
-    for (number, (key, id)) in table.iter().enumerate() {
-        let _ = writeln!(out, "0x{number:x}: key={key} use=0 exp=14400000 shard=0 server_id={id}");
+    let now = tokio::time::Instant::now();
+    for (number, (key, Entry { server, until })) in table.alive().enumerate() {
+        let left = until.duration_since(now).as_millis();
+        let _ = writeln!(out, "0x{number:x}: key={key} use=0 exp={left} shard=0 server_id={server}");
     }
     out
-}
-
-/// Reads the sections and server lines of a configuration.
-fn read(text: &str) -> Result<State, String> {
-    let mut state = State { text: text.to_owned(), ..State::default() };
-    let mut section = String::new();
-    let mut backend_id = 0;
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
-        let words: Vec<&str> = line.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
-        match words[..] {
-            ["backend" | "listen" | "frontend" | "peers", name, ..] => {
-                section = name.to_owned();
-                // haproxy numbers its proxies from 2 on when it numbers them itself.
-                backend_id = backend_id.max(1) + 1;
-            }
-            ["global" | "defaults" | "resolvers" | "userlist" | "cache", ..] => section.clear(),
-            ["stats", "socket", address, ..] => {
-                state.socket = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).or(state.socket);
-            }
-            ["stick-table", ..] => {
-                state.tables.insert(section.clone(), BTreeMap::new());
-            }
-            ["server", name, address, ref rest @ ..] if !section.is_empty() => {
-                let number = state.servers.iter().filter(|server| server.backend == section).count() + 1;
-                let server = server(&section, backend_id, name, address, rest, number)
-                    .ok_or_else(|| format!("[ALERT] parsing [{CONFIG}:{}]: bad server line", index + 1))?;
-                if state.servers.iter().any(|other| other.backend == section && other.id == server.id) {
-                    let line = index + 1;
-                    return Err(format!("[ALERT] parsing [{CONFIG}:{line}]: id {} is used twice", server.id));
-                }
-                state.servers.push(server);
-            }
-            _ => {}
-        }
-    }
-    Ok(state)
-}
-
-fn server(section: &str, backend_id: usize, name: &str, address: &str, rest: &[&str], number: usize) -> Option<Server> {
-    let (host, port) = address.rsplit_once(':').unwrap_or((address, "0"));
-    let after = |key: &str| {
-        let at = rest.iter().position(|word| *word == key)?;
-        rest.get(at + 1).copied()
-    };
-    let weight = after("weight").map_or(Some(1), |weight| weight.parse().ok())?;
-    Some(Server {
-        backend: section.to_owned(),
-        backend_id,
-        name: name.to_owned(),
-        id: after("id").map_or_else(|| u32::try_from(number).ok(), |id| id.parse().ok())?,
-        address: host.to_owned(),
-        port: port.parse().ok()?,
-        weight,
-        initial_weight: weight,
-        admin: if rest.contains(&"disabled") { Admin::Maint } else { Admin::Ready },
-    })
 }
 
 #[cfg(test)]
@@ -311,11 +355,19 @@ backend rooms
 ";
 
     fn proxy() -> Haproxy {
-        Haproxy { state: Mutex::new(read(TEXT).unwrap()), started: Timestamp::now(), log: Log::default() }
+        Haproxy {
+            state: Mutex::new(read(TEXT, "meet-haproxy-0").unwrap()),
+            peers: Mutex::default(),
+            key: PodKey { cluster: 0, namespace: "jitsi".into(), name: "meet-haproxy-0".into() },
+            hostname: "meet-haproxy-0".into(),
+            clock: Clock::machine(),
+            started: Timestamp::UNIX_EPOCH,
+            log: Log::default(),
+        }
     }
 
-    #[test]
-    fn the_socket_tells_and_takes() {
+    #[tokio::test(start_paused = true)]
+    async fn the_socket_tells_and_takes() {
         let proxy = proxy();
         assert_eq!(proxy.socket(), Some(9999));
         assert_eq!(proxy.answer("set weight rooms/alpha-a 0; get weight rooms/alpha-a"), "\n0 (initial 100)\n\n");
@@ -327,8 +379,8 @@ backend rooms
         assert!(proxy.answer("show table rooms").contains("key=t/room use=0 exp=14400000 shard=0 server_id=11"));
     }
 
-    #[test]
-    fn a_reload_keeps_tables_and_drops_what_was_set() {
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_keeps_tables_and_drops_what_was_set() {
         let proxy = proxy();
         proxy.answer("set weight rooms/alpha-a 0; set table rooms key k data.server_id 10");
         let file = |text: &str| [File { path: "/x/haproxy.cfg".into(), text: text.into(), frozen: false }];

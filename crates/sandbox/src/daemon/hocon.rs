@@ -33,6 +33,15 @@ pub(crate) fn object<'a>(root: &'a Object, path: &str) -> Option<&'a Object> {
     })
 }
 
+/// Follows a dotted path to a text.
+pub(crate) fn text<'a>(root: &'a Object, path: &str) -> Option<&'a str> {
+    let (parent, key) = path.rsplit_once('.').map_or((Some(root), path), |(parent, key)| (object(root, parent), key));
+    match parent?.get(key)? {
+        Value::Text(text) => Some(text),
+        Value::Object(_) => None,
+    }
+}
+
 struct Parser<'a> {
     chars: Vec<char>,
     at: usize,

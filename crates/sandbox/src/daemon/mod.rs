@@ -6,9 +6,13 @@ mod haproxy;
 mod hocon;
 mod jicofo;
 pub(crate) mod log;
+mod meetings;
 mod prosody;
 mod recorder;
 pub(crate) mod rest;
+pub(crate) mod seats;
+mod selection;
+mod web;
 mod xmpp;
 
 use std::{
@@ -20,7 +24,8 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::{bridge::Bridge, haproxy::Haproxy, jicofo::Jicofo, log::Log, prosody::Prosody, recorder::Recorder};
+use self::{bridge::Bridge, log::Log, recorder::Recorder, web::Web};
+pub(crate) use self::{haproxy::Haproxy, jicofo::Jicofo, meetings::Move, prosody::Prosody};
 use crate::{
     container::File,
     state::{PodKey, Shared},
@@ -90,11 +95,12 @@ impl Start {
 
 enum Body {
     Prosody(Arc<Prosody>),
-    Jicofo(Jicofo),
+    Jicofo(Arc<Jicofo>),
     Bridge(Bridge),
     Recorder(Recorder),
-    Haproxy(Haproxy),
-    /// Something that only is there: web, or an image that is not known here.
+    Haproxy(Arc<Haproxy>),
+    Web(Web),
+    /// Something that only is there: an image that is not known here.
     Idle,
 }
 
@@ -124,15 +130,16 @@ impl Daemon {
     pub(crate) fn start(start: &Start) -> Result<Self, String> {
         let body = match start.image.component.as_str() {
             "prosody" => Body::Prosody(Arc::new(Prosody::start(start)?)),
-            "jicofo" => Body::Jicofo(Jicofo::start(start)?),
+            "jicofo" => Body::Jicofo(Arc::new(Jicofo::start(start)?)),
             "jvb" => Body::Bridge(Bridge::start(start)?),
             "jibri" => Body::Recorder(Recorder::start(start)?),
             "haproxy" => Body::Haproxy(Haproxy::start(start)?),
+            "web" => Body::Web(Web::start(start)),
             _ => Body::Idle,
         };
         Ok(Self {
             body,
-            started: Timestamp::now(),
+            started: start.shared.clock.now(),
             exit: start.exit.clone(),
             stop: start.stop.clone(),
             _guard: start.stop.clone().drop_guard(),
@@ -154,7 +161,7 @@ impl Daemon {
         match &self.body {
             Body::Bridge(bridge) => bridge.drain(true),
             Body::Recorder(recorder) => recorder.end(),
-            Body::Prosody(_) | Body::Jicofo(_) | Body::Haproxy(_) | Body::Idle => {}
+            Body::Prosody(_) | Body::Jicofo(_) | Body::Haproxy(_) | Body::Web(_) | Body::Idle => {}
         }
     }
 
@@ -163,7 +170,7 @@ impl Daemon {
         match &self.body {
             Body::Bridge(bridge) => bridge.load().busy(),
             Body::Recorder(recorder) => recorder.load().busy(),
-            Body::Prosody(_) | Body::Jicofo(_) | Body::Haproxy(_) | Body::Idle => false,
+            Body::Prosody(_) | Body::Jicofo(_) | Body::Haproxy(_) | Body::Web(_) | Body::Idle => false,
         }
     }
 
@@ -172,7 +179,7 @@ impl Daemon {
             Body::Bridge(bridge) => bridge.set_load(load),
             Body::Recorder(recorder) => recorder.set_load(load),
             Body::Jicofo(jicofo) => jicofo.set_load(load),
-            Body::Prosody(_) | Body::Haproxy(_) | Body::Idle => return false,
+            Body::Prosody(_) | Body::Haproxy(_) | Body::Web(_) | Body::Idle => return false,
         }
         true
     }
@@ -206,7 +213,9 @@ impl Daemon {
             Body::Jicofo(jicofo) => jicofo.rest(request),
             Body::Bridge(bridge) => bridge.rest(request),
             Body::Recorder(recorder) => recorder.rest(port, request),
-            Body::Prosody(_) | Body::Haproxy(_) | Body::Idle => rest::text(http::StatusCode::NOT_FOUND, ""),
+            Body::Prosody(_) | Body::Haproxy(_) | Body::Web(_) | Body::Idle => {
+                rest::text(http::StatusCode::NOT_FOUND, "")
+            }
         }
     }
 
@@ -224,6 +233,8 @@ impl Daemon {
 pub(crate) enum Command {
     /// The daemon crashes; its supervisor in the container starts it again.
     Crash,
+    /// The kernel kills the whole container.
+    OutOfMemory,
 }
 
 /// The containers of a pod that runs.
@@ -282,6 +293,48 @@ impl Instance {
     pub(crate) fn xmpp_at(&self, port: u16) -> Option<Arc<Prosody>> {
         self.daemons().into_iter().find_map(|daemon| match &daemon.body {
             Body::Prosody(prosody) if port == 5222 => Some(Arc::clone(prosody)),
+            _ => None,
+        })
+    }
+
+    /// The proxy of this pod.
+    pub(crate) fn proxy(&self) -> Option<Arc<Haproxy>> {
+        self.proxy_life().map(|(proxy, _)| proxy)
+    }
+
+    /// The proxy of this pod, and what is cancelled when it ends.
+    pub(crate) fn proxy_life(&self) -> Option<(Arc<Haproxy>, CancellationToken)> {
+        self.daemons().into_iter().find_map(|daemon| match &daemon.body {
+            Body::Haproxy(proxy) => Some((Arc::clone(proxy), daemon.ended())),
+            _ => None,
+        })
+    }
+
+    /// The XMPP server of this pod, whatever port is asked for.
+    pub(crate) fn prosody(&self) -> Option<Arc<Prosody>> {
+        self.xmpp_at(5222)
+    }
+
+    /// The focus of this pod, and what is cancelled when it ends.
+    pub(crate) fn focus(&self) -> Option<(Arc<Jicofo>, CancellationToken)> {
+        self.daemons().into_iter().find_map(|daemon| match &daemon.body {
+            Body::Jicofo(jicofo) => Some((Arc::clone(jicofo), daemon.ended())),
+            _ => None,
+        })
+    }
+
+    /// The server that web's pod leads to, and what is cancelled when web ends.
+    pub(crate) fn web(&self) -> Option<(Arc<Daemon>, String, u16)> {
+        self.daemons().into_iter().find_map(|daemon| match &daemon.body {
+            Body::Web(web) => Some((Arc::clone(&daemon), web.host.clone(), web.port)),
+            _ => None,
+        })
+    }
+
+    /// Whether the bridge of this pod drains; nothing when there is none.
+    pub(crate) fn draining(&self) -> Option<bool> {
+        self.daemons().into_iter().find_map(|daemon| match &daemon.body {
+            Body::Bridge(bridge) => Some(bridge.draining()),
             _ => None,
         })
     }

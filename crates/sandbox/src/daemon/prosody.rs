@@ -34,6 +34,7 @@ pub(crate) struct Prosody {
     room_domains: Vec<String>,
     rooms: Mutex<BTreeMap<String, Room>>,
     sessions: AtomicU64,
+    changes: AtomicU64,
     stop: CancellationToken,
 }
 
@@ -75,6 +76,7 @@ impl Prosody {
             ],
             rooms: Mutex::default(),
             sessions: AtomicU64::new(1),
+            changes: AtomicU64::new(0),
             stop: start.stop.clone(),
         })
     }
@@ -82,6 +84,16 @@ impl Prosody {
     /// Ends when the server does.
     pub(crate) async fn stopped(&self) {
         self.stop.cancelled().await;
+    }
+
+    /// Cancelled when the server ends.
+    pub(crate) fn ended(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Grows whenever an occupant of a room comes, goes or tells something.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// Checks a login.
@@ -136,11 +148,13 @@ impl Occupancy {
         let held = rooms.entry(self.room.clone()).or_default().entry(self.nick.clone()).or_default();
         held.retain(|(session, _)| *session != self.session);
         held.push((self.session, presence.clone()));
+        self.server.changes.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl Drop for Occupancy {
     fn drop(&mut self) {
+        self.server.changes.fetch_add(1, Ordering::Relaxed);
         let mut rooms = self.server.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(room) = rooms.get_mut(&self.room) {
             if let Some(held) = room.get_mut(&self.nick) {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Load, Start,
+    jicofo::is_true,
     prosody::Account,
     rest::{self, Request, Response},
     xmpp::{Connection, Presence, Target},
@@ -27,6 +28,8 @@ pub(crate) struct Recorder {
     _connections: Vec<Connection>,
     load: Mutex<Load>,
     ending: AtomicBool,
+    single_use: bool,
+    expired: AtomicBool,
     exit: CancellationToken,
     presence: Arc<watch::Sender<Presence>>,
 }
@@ -66,6 +69,8 @@ impl Recorder {
             _connections: connections,
             load: Mutex::default(),
             ending: AtomicBool::new(false),
+            single_use: start.env("JIBRI_SINGLE_USE_MODE").is_some_and(is_true),
+            expired: AtomicBool::new(false),
             exit: start.exit.clone(),
             presence,
         })
@@ -76,8 +81,13 @@ impl Recorder {
     }
 
     pub(crate) fn set_load(&self, load: Load) {
-        *self.load.lock().unwrap_or_else(PoisonError::into_inner) = load;
-        self.presence.send_replace(Presence::Recorder { busy: load.busy() });
+        let before = std::mem::replace(&mut *self.load.lock().unwrap_or_else(PoisonError::into_inner), load);
+        if self.single_use && before.busy() && !load.busy() {
+            // Said on its own port only: focuses go on to see it busy.
+            self.expired.store(true, Ordering::Relaxed);
+        } else {
+            self.presence.send_replace(Presence::Recorder { busy: load.busy() });
+        }
         self.end_when_idle();
     }
 
@@ -96,7 +106,11 @@ impl Recorder {
     pub(crate) fn rest(&self, port: u16, request: &Request) -> Response {
         match (port, request.method(), request.uri().path()) {
             (HEALTH, &Method::GET, "/jibri/api/v1.0/health") => {
-                let busy = if self.load().busy() { "BUSY" } else { "IDLE" };
+                let busy = match (self.load().busy(), self.expired.load(Ordering::Relaxed)) {
+                    (true, _) => "BUSY",
+                    (false, true) => "EXPIRED",
+                    (false, false) => "IDLE",
+                };
                 let health = json!({ "healthStatus": "HEALTHY", "details": {} });
                 rest::json(&json!({ "status": { "busyStatus": busy, "health": health } }))
             }

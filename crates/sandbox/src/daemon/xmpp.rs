@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     log::Log,
     prosody::{Account, Occupancy, Prosody},
+    seats::Seats,
 };
 use crate::{network, state::Shared};
 
@@ -34,7 +35,10 @@ pub(crate) struct BridgePresence {
     pub(crate) relay_id: Option<String>,
     pub(crate) drain: bool,
     pub(crate) graceful_shutdown: bool,
+    /// People who were put there by hand.
     pub(crate) endpoints: u64,
+    /// Where focuses put people.
+    pub(crate) seats: Arc<Seats>,
 }
 
 /// A connection as it is configured.
@@ -139,6 +143,7 @@ impl Keeper {
                 }
             }
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(self.shared.timing.xmpp_retry) => {}
             }
@@ -173,6 +178,7 @@ impl Keeper {
         let mut network = self.shared.network.listen();
         loop {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 () = server.stopped() => {
                     self.log.say("the XMPP server closed the stream".to_owned());

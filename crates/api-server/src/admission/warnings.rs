@@ -1,0 +1,54 @@
+//! What is admitted, and still worth a word.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+
+use super::shape::{items, number, text};
+
+/// Adds the warnings about the object itself.
+pub(super) fn collect(object: &Json, kind: &str, warnings: &mut Vec<String>) {
+    match kind {
+        "Pod" => pod(object.get("spec").unwrap_or(&Json::Null), "spec", warnings),
+        "Deployment" | "ReplicaSet" | "StatefulSet" => {
+            pod(object.pointer("/spec/template/spec").unwrap_or(&Json::Null), "spec.template.spec", warnings);
+        }
+        _ => {}
+    }
+}
+
+fn pod(spec: &Json, field: &str, warnings: &mut Vec<String>) {
+    for list in ["initContainers", "containers"] {
+        for (index, container) in items(spec, &format!("/{list}")).iter().enumerate() {
+            let at = format!("{field}.{list}[{index}]");
+            variables(container, &at, warnings);
+            ports(container, &at, warnings);
+        }
+    }
+}
+
+fn variables(container: &Json, field: &str, warnings: &mut Vec<String>) {
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    for (index, variable) in items(container, "/env").iter().enumerate() {
+        let name = text(variable, "/name");
+        // A later value that is built from the earlier one is meant so.
+        if !seen.insert(name) && !text(variable, "/value").contains(&format!("$({name})")) {
+            let what = format!("hides previous definition of \"{name}\", which may be dropped when using apply");
+            warnings.push(format!("{field}.env[{index}]: {what}"));
+        }
+    }
+}
+
+fn ports(container: &Json, field: &str, warnings: &mut Vec<String>) {
+    let mut seen: Vec<(&str, i64, i64, &str, usize)> = Vec::new();
+    for (index, port) in items(container, "/ports").iter().enumerate() {
+        let (protocol, inner) = (text(port, "/protocol"), number(port, "/containerPort").unwrap_or(0));
+        let (host, address) = (number(port, "/hostPort").unwrap_or(0), text(port, "/hostIP"));
+        let same = seen.iter().find(|one| (one.0, one.1, one.2, one.3) == (protocol, inner, host, address));
+        if let Some((.., before)) = same {
+            warnings.push(format!("{field}.ports[{index}]: duplicate port definition with {field}.ports[{before}]"));
+        } else {
+            seen.push((protocol, inner, host, address, index));
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The query of a request, and the options in the body of a DELETE.
+
+use serde_json::Value as Json;
+
+use crate::error::ApiError;
+use crate::request::{FieldValidation, Parameters, PatchType, Propagation, Verb};
+
+/// The parts of a query: `a=b&c` is `[(a, b), (c, "")]`.
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
+    url::form_urlencoded::parse(query.as_bytes()).map(|(key, value)| (key.into_owned(), value.into_owned()))
+}
+
+/// As a server reads booleans in queries: everything but `false` and `0` is true.
+pub(super) fn truth(value: &str) -> bool {
+    !(value == "0" || value.eq_ignore_ascii_case("false"))
+}
+
+/// Reads the query. Without a `fieldManager`, the program's name in its user agent stands for it.
+pub(super) fn read(query: &str, user_agent: &str) -> Result<Parameters, ApiError> {
+    let mut parameters = Parameters::default();
+    for (key, value) in pairs(query) {
+        if value.is_empty() && !matches!(key.as_str(), "force" | "allowWatchBookmarks" | "sendInitialEvents") {
+            continue;
+        }
+        match key.as_str() {
+            "fieldManager" => parameters.manager = Some(value),
+            "force" => parameters.force = truth(&value),
+            "dryRun" => parameters.dry_run = dry_run(&value)?,
+            "fieldValidation" => parameters.field_validation = validation(&value)?,
+            "labelSelector" => parameters.label_selector = Some(value),
+            "fieldSelector" => parameters.field_selector = Some(value),
+            "limit" => parameters.limit = Some(number::<usize>(&key, &value)?).filter(|limit| *limit > 0),
+            "continue" => parameters.continue_from = Some(value),
+            "resourceVersion" => parameters.resource_version = Some(value),
+            "resourceVersionMatch" => parameters.resource_version_match = Some(value),
+            "allowWatchBookmarks" => parameters.bookmarks = truth(&value),
+            "sendInitialEvents" => parameters.send_initial_events = truth(&value),
+            "timeoutSeconds" => parameters.timeout_seconds = Some(number(&key, &value)?),
+            "gracePeriodSeconds" => parameters.grace_seconds = Some(number(&key, &value)?),
+            "propagationPolicy" => parameters.propagation = Some(propagation(&value)?),
+            "orphanDependents" => parameters.propagation = Some(orphan(truth(&value))),
+            // `watch` belongs to the verb; others mean nothing to a real server either.
+            _ => {}
+        }
+    }
+    if parameters.manager.is_none() {
+        let program: String = user_agent.split('/').next().unwrap_or_default().chars().take(128).collect();
+        parameters.manager = Some(program).filter(|program| !program.is_empty());
+    }
+    Ok(parameters)
+}
+
+/// What only some verbs take.
+pub(super) fn check(query: &str, verb: Verb) -> Result<(), ApiError> {
+    let Verb::Patch(patch) = verb else { return Ok(()) };
+    let given = |name: &str| pairs(query).any(|(key, value)| key == name && !value.is_empty());
+    if patch == PatchType::Apply && !given("fieldManager") {
+        return Err(invalid("fieldManager", "FieldValueRequired", "Required value: is required for apply patch"));
+    }
+    if patch != PatchType::Apply && given("force") {
+        let message = "Forbidden: may not be specified for non-apply patch";
+        return Err(invalid("force", "FieldValueForbidden", message));
+    }
+    Ok(())
+}
+
+/// Reads `DeleteOptions`.
+pub(super) fn delete_options(parameters: &mut Parameters, options: &Json) -> Result<(), ApiError> {
+    if let Some(grace) = options.get("gracePeriodSeconds").and_then(Json::as_i64) {
+        parameters.grace_seconds = Some(grace);
+    }
+    if let Some(policy) = options.get("propagationPolicy").and_then(Json::as_str) {
+        parameters.propagation = Some(propagation(policy)?);
+    } else if let Some(orphans) = options.get("orphanDependents").and_then(Json::as_bool) {
+        parameters.propagation = Some(orphan(orphans));
+    }
+    let precondition =
+        |name: &str| options.pointer(&format!("/preconditions/{name}")).and_then(Json::as_str).map(str::to_owned);
+    parameters.uid = precondition("uid");
+    parameters.if_resource_version = precondition("resourceVersion");
+    for stage in options.get("dryRun").and_then(Json::as_array).into_iter().flatten() {
+        parameters.dry_run |= dry_run(stage.as_str().unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+fn dry_run(value: &str) -> Result<bool, ApiError> {
+    if value == "All" { Ok(true) } else { Err(not_one_of("dryRun", value, "\"All\"")) }
+}
+
+fn validation(value: &str) -> Result<FieldValidation, ApiError> {
+    match value {
+        "Ignore" => Ok(FieldValidation::Ignore),
+        "Warn" => Ok(FieldValidation::Warn),
+        "Strict" => Ok(FieldValidation::Strict),
+        _ => Err(not_one_of("fieldValidation", value, "\"Ignore\", \"Strict\", \"Warn\"")),
+    }
+}
+
+fn propagation(value: &str) -> Result<Propagation, ApiError> {
+    match value {
+        "Orphan" => Ok(Propagation::Orphan),
+        "Background" => Ok(Propagation::Background),
+        "Foreground" => Ok(Propagation::Foreground),
+        _ => Err(not_one_of("propagationPolicy", value, "\"Background\", \"Foreground\", \"Orphan\"")),
+    }
+}
+
+const fn orphan(orphans: bool) -> Propagation {
+    if orphans { Propagation::Orphan } else { Propagation::Background }
+}
+
+fn number<N: std::str::FromStr<Err = std::num::ParseIntError>>(key: &str, value: &str) -> Result<N, ApiError> {
+    value.parse().map_err(|error| ApiError::bad_request(format!("{key}={value:?} of the query: {error}")))
+}
+
+fn not_one_of(field: &str, value: &str, supported: &str) -> ApiError {
+    let message = format!("Unsupported value: {value:?}: supported values: {supported}");
+    invalid(field, "FieldValueNotSupported", &message)
+}
+
+fn invalid(field: &str, reason: &str, message: &str) -> ApiError {
+    let details = serde_json::json!({
+        "group": "meta.k8s.io",
+        "kind": "PatchOptions",
+        "causes": [{ "reason": reason, "message": message, "field": field }],
+    });
+    ApiError::new(422, "Invalid", format!("PatchOptions.meta.k8s.io \"\" is invalid: {field}: {message}")).with(details)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_query_becomes_parameters() {
+        let query = "labelSelector=a%3Db%2Cc&limit=500&force&dryRun=All&fieldValidation=Strict&timeoutSeconds=290\
+                     &resourceVersion=&allowWatchBookmarks=true&watch=1";
+        let parameters = read(query, "kubectl/v1.34.3 (linux/amd64)").unwrap();
+        let expected = Parameters {
+            manager: Some("kubectl".to_owned()),
+            force: true,
+            dry_run: true,
+            field_validation: FieldValidation::Strict,
+            label_selector: Some("a=b,c".to_owned()),
+            limit: Some(500),
+            bookmarks: true,
+            timeout_seconds: Some(290),
+            ..Parameters::default()
+        };
+        assert_eq!(parameters, expected);
+        assert_eq!(read("dryRun=Some", "").unwrap_err().code, 422);
+        assert_eq!(read("limit=x", "").unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn an_apply_names_its_manager_and_only_it_forces() {
+        let apply = Verb::Patch(PatchType::Apply);
+        assert!(check("force=true", apply).unwrap_err().message.contains("fieldManager: Required value"));
+        assert_eq!(check("fieldManager=x&force=true", apply), Ok(()));
+        assert!(check("force=true", Verb::Patch(PatchType::Merge)).unwrap_err().message.contains("force: Forbidden"));
+    }
+
+    #[test]
+    fn options_of_a_delete() {
+        let mut parameters = read("gracePeriodSeconds=30", "").unwrap();
+        let options = json!({
+            "gracePeriodSeconds": 0,
+            "propagationPolicy": "Foreground",
+            "preconditions": { "uid": "u", "resourceVersion": "7" },
+            "dryRun": ["All"],
+        });
+        delete_options(&mut parameters, &options).unwrap();
+        assert_eq!(parameters.grace_seconds, Some(0));
+        assert_eq!(parameters.propagation, Some(Propagation::Foreground));
+        assert_eq!((parameters.uid.as_deref(), parameters.if_resource_version.as_deref()), (Some("u"), Some("7")));
+        assert!(parameters.dry_run);
+    }
+}

@@ -1,0 +1,117 @@
+//! `scale`, `binding` and `finalize`.
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use super::write::is_over;
+use super::{Call, State};
+use crate::error::ApiError;
+use crate::patch;
+use crate::request::{Answer, PatchType, Request, Verb};
+use crate::store::text;
+
+impl Call<'_> {
+    /// How many there are to be, the same way for every kind that has a number.
+    pub(super) fn scale(&self, state: &mut State) -> Result<Answer, ApiError> {
+        let kind = self.request.kind;
+        let object = state.store.get(kind, &self.key()).ok_or_else(|| self.not_found(self.name()))?;
+        let scale = scale_of(&object);
+        let wanted = match self.request.verb {
+            Verb::Get => return Ok(Answer::Object { object: Arc::new(scale), created: false, warnings: Vec::new() }),
+            Verb::Patch(how) => {
+                let mut scale = scale;
+                match how {
+                    PatchType::Json => patch::json(&mut scale, &self.request.body)?,
+                    PatchType::Merge | PatchType::StrategicMerge => patch::merge(&mut scale, &self.request.body),
+                    PatchType::Apply => return Err(ApiError::not_implemented("this server does not apply scales")),
+                }
+                scale
+            }
+            _ => self.request.body.clone(),
+        };
+        let mut request = Request::new(Verb::Update, kind, self.namespace(), Some(self.name()));
+        request.parameters.clone_from(&self.request.parameters);
+        request.body = Json::clone(&object);
+        request.body["spec"]["replicas"] = wanted.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
+        let version = text(&wanted, "resourceVersion").filter(|version| !version.is_empty());
+        if let Some(version) = version {
+            request.body["metadata"]["resourceVersion"] = version.into();
+        }
+        let call = Call { request: &request, ..*self };
+        match call.update(state)? {
+            Answer::Object { object, warnings, .. } => {
+                Ok(Answer::Object { object: Arc::new(scale_of(&object)), created: false, warnings })
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// Gives a pod to a node.
+    pub(super) fn bind(&self, state: &mut State) -> Result<Answer, ApiError> {
+        let kind = self.request.kind;
+        let old = state.store.get(kind, &self.key()).ok_or_else(|| self.not_found(self.name()))?;
+        let node = self.request.body.pointer("/target/name").and_then(Json::as_str).unwrap_or_default();
+        if node.is_empty() {
+            return Err(ApiError::new(422, "Invalid", "Binding is invalid: target.name: Required value"));
+        }
+        if let Some(has) = old.pointer("/spec/nodeName").and_then(Json::as_str).filter(|has| !has.is_empty()) {
+            let why = format!("pod {} is already assigned to node {has:?}", self.name());
+            return Err(self.conflict(self.name(), &why));
+        }
+        if old.pointer("/metadata/deletionTimestamp").is_some() {
+            return Err(self.conflict(self.name(), &format!("pod {} is being deleted, cannot be assigned to a host", self.name())));
+        }
+        let mut new = Json::clone(&old);
+        new["spec"]["nodeName"] = node.into();
+        let scheduled = json!({
+            "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": self.timestamp(),
+        });
+        let mut conditions: Vec<Json> = new.pointer("/status/conditions").and_then(Json::as_array).cloned().unwrap_or_default();
+        conditions.retain(|condition| condition["type"] != "PodScheduled");
+        conditions.push(scheduled);
+        new["status"]["conditions"] = conditions.into();
+        if !self.request.parameters.dry_run {
+            state.store.put(kind, self.key(), new);
+        }
+        let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
+        Ok(Answer::Object { object: Arc::new(status), created: true, warnings: Vec::new() })
+    }
+
+    /// What holds a namespace.
+    pub(super) fn finalize(&self, state: &mut State) -> Result<Answer, ApiError> {
+        let kind = self.request.kind;
+        let old = state.store.get(kind, &self.key()).ok_or_else(|| self.not_found(self.name()))?;
+        let mut new = Json::clone(&old);
+        let finalizers = self.request.body.pointer("/spec/finalizers").cloned();
+        new["spec"] = finalizers.filter(|list| list.as_array().is_some_and(|list| !list.is_empty())).map_or_else(
+            || json!({}),
+            |list| json!({ "finalizers": list }),
+        );
+        let over = is_over(&new);
+        let kept = state.store.put(kind, self.key(), new);
+        let object = if over { state.store.remove(kind, &self.key()).unwrap_or(kept) } else { kept };
+        Ok(Answer::Object { object, created: false, warnings: Vec::new() })
+    }
+}
+
+fn scale_of(object: &Json) -> Json {
+    let metadata = |key: &str| object.pointer(&format!("/metadata/{key}")).cloned().unwrap_or_default();
+    let number = |pointer: &str| object.pointer(pointer).and_then(Json::as_u64).unwrap_or(0);
+    let labels = object.pointer("/spec/selector/matchLabels").and_then(Json::as_object);
+    let selector: Vec<String> = labels
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+        .collect();
+    json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {
+            "name": metadata("name"), "namespace": metadata("namespace"), "uid": metadata("uid"),
+            "resourceVersion": metadata("resourceVersion"), "creationTimestamp": metadata("creationTimestamp"),
+        },
+        "spec": { "replicas": number("/spec/replicas") },
+        "status": { "replicas": number("/status/replicas"), "selector": selector.join(",") },
+    })
+}

@@ -1,0 +1,443 @@
+//! POST, PUT and PATCH of objects and of their status.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{Call, State, details};
+use crate::admission::{self, Attempt};
+use crate::error::ApiError;
+use crate::kinds::{CLAIM, Kind, NAMESPACE, POD};
+use crate::merge::{self, Writer};
+use crate::patch;
+use crate::request::{Answer, FieldValidation, PatchType};
+use crate::schema;
+use crate::store::{key, text};
+
+/// Kinds whose `metadata.generation` counts changes of what is wanted.
+const COUNTED: [&str; 9] = [
+    "Deployment",
+    "EndpointSlice",
+    "HTTPRoute",
+    "Ingress",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "PodMonitor",
+    "ReplicaSet",
+    "StatefulSet",
+];
+
+/// What a client changes of an object that is there.
+struct Change {
+    new: Json,
+    writer: Writer,
+    /// Owners are complete already.
+    applied: bool,
+}
+
+impl Call<'_> {
+    fn has_status(&self) -> bool {
+        self.request.kind.subresources.contains(&"status")
+    }
+
+    fn manager(&self) -> Writer {
+        self.writer(self.request.parameters.manager.as_deref())
+    }
+
+    /// The body as an object of the request's kind and place.
+    fn body(&self) -> Result<Json, ApiError> {
+        let mut body = self.request.body.clone();
+        let kind = self.request.kind;
+        let Json::Object(fields) = &mut body else {
+            return Err(ApiError::bad_request("the body of the request must be an object"));
+        };
+        let expected = kind.api_version();
+        match fields.get("apiVersion").and_then(Json::as_str) {
+            None => drop(fields.insert("apiVersion".to_owned(), expected.into())),
+            Some(version) if version == expected => {}
+            Some(version) => {
+                let message = format!(
+                    "the API version in the data ({version}) does not match the expected API version ({expected})"
+                );
+                return Err(ApiError::bad_request(message));
+            }
+        }
+        match fields.get("kind").and_then(Json::as_str) {
+            None => drop(fields.insert("kind".to_owned(), kind.name.into())),
+            Some(name) if name == kind.name => {}
+            Some(name) => {
+                return Err(ApiError::bad_request(format!(
+                    "{name} in version {:?} cannot be handled as a {}: the object's kind does not fit",
+                    kind.version, kind.name
+                )));
+            }
+        }
+        if !fields.get("metadata").is_some_and(Json::is_object) {
+            fields.insert("metadata".to_owned(), json!({}));
+        }
+        if let Some(namespace) = self.namespace() {
+            match text(&body, "namespace").filter(|given| !given.is_empty()) {
+                None => body["metadata"]["namespace"] = namespace.into(),
+                Some(given) if given == namespace => {}
+                Some(_) => {
+                    return Err(ApiError::bad_request(
+                        "the namespace of the provided object does not match the namespace sent on the request",
+                    ));
+                }
+            }
+        } else if let Some(metadata) = body["metadata"].as_object_mut() {
+            metadata.remove("namespace");
+        }
+        if let Some(name) = &self.request.name {
+            match text(&body, "name").filter(|given| !given.is_empty()) {
+                None => body["metadata"]["name"] = name.as_str().into(),
+                Some(given) if given == name => {}
+                Some(given) => {
+                    return Err(ApiError::bad_request(format!(
+                        "the name of the object ({given}) does not match the name on the URL ({name})"
+                    )));
+                }
+            }
+        }
+        Ok(body)
+    }
+
+    /// Fields that the kind lacks, and values of a wrong type.
+    fn fits(&self, object: &mut Json, duplicates: &[String], warnings: &mut Vec<String>) -> Result<(), ApiError> {
+        let kind = self.request.kind;
+        let misfits = schema::check(schema::of(kind), object);
+        if let Some(first) = misfits.mistyped.first() {
+            return Err(if kind.custom {
+                let name = text(object, "name").unwrap_or_default();
+                let message = format!("{} {name:?} is invalid: {}", kind_and_group(kind), misfits.mistyped.join(", "));
+                ApiError::new(422, "Invalid", message).with(details(kind, name))
+            } else {
+                ApiError::bad_request(format!(
+                    "{} in version {:?} cannot be handled as a {}: {first}",
+                    kind.name, kind.version, kind.name
+                ))
+            });
+        }
+        let wrong: Vec<&str> = duplicates.iter().chain(&misfits.unknown).map(String::as_str).collect();
+        match self.request.parameters.field_validation {
+            FieldValidation::Strict if !wrong.is_empty() => {
+                let words = format!("strict decoding error: {}", wrong.join(", "));
+                Err(ApiError::bad_request(if kind.custom {
+                    words
+                } else {
+                    format!("{} in version {:?} cannot be handled as a {}: {words}", kind.name, kind.version, kind.name)
+                }))
+            }
+            FieldValidation::Warn => {
+                warnings.extend(wrong.into_iter().map(str::to_owned));
+                Ok(())
+            }
+            FieldValidation::Strict | FieldValidation::Ignore => Ok(()),
+        }
+    }
+
+    pub(super) fn create(&self, state: &mut State) -> Result<Answer, ApiError> {
+        let mut warnings = Vec::new();
+        let mut object = self.body()?;
+        self.fits(&mut object, &self.request.duplicates, &mut warnings)?;
+        if text(&object, "resourceVersion").is_some_and(|version| !version.is_empty()) {
+            return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        self.create_as(state, object, &self.manager(), false, warnings)
+    }
+
+    /// Creates an object that was checked; its owners are complete when it was applied.
+    fn create_as(
+        &self,
+        state: &mut State,
+        mut object: Json,
+        writer: &Writer,
+        applied: bool,
+        mut warnings: Vec<String>,
+    ) -> Result<Answer, ApiError> {
+        let kind = self.request.kind;
+        self.namespace_takes(state, text(&object, "name").unwrap_or_default())?;
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            for key in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"] {
+                metadata.remove(key);
+            }
+            let generated = metadata.get("generateName").and_then(Json::as_str).filter(|prefix| !prefix.is_empty());
+            if metadata.get("name").and_then(Json::as_str).is_none_or(str::is_empty)
+                && let Some(prefix) = generated
+            {
+                let name = format!("{prefix}{}", state.chance.suffix());
+                metadata.insert("name".to_owned(), name.into());
+            }
+        }
+        if self.has_status()
+            && let Some(fields) = object.as_object_mut()
+        {
+            fields.remove("status");
+        }
+        born(kind, &mut object);
+        admission::default(&mut object, kind);
+        if !applied {
+            merge::track(schema::of(kind), None, &mut object, writer);
+        }
+        let metadata = &mut object["metadata"];
+        metadata["uid"] = state.chance.uid().into();
+        metadata["creationTimestamp"] = self.timestamp().into();
+        if COUNTED.contains(&kind.name) || kind == &POD {
+            metadata["generation"] = 1.into();
+        }
+        self.admitted(state, &mut object, None, &mut warnings)?;
+        let name = text(&object, "name").unwrap_or_default().to_owned();
+        let key = key(self.namespace(), &name);
+        if state.store.get(kind, &key).is_some() {
+            let message = format!("{} {name:?} already exists", kind.resource());
+            return Err(ApiError::new(409, "AlreadyExists", message).with(details(kind, &name)));
+        }
+        let object = if self.request.parameters.dry_run { Arc::new(object) } else { state.store.put(kind, key, object) };
+        Ok(Answer::Object { object, created: true, warnings })
+    }
+
+    /// Objects come only into namespaces that are there to stay.
+    fn namespace_takes(&self, state: &State, name: &str) -> Result<(), ApiError> {
+        let Some(namespace) = self.namespace() else { return Ok(()) };
+        let Some(found) = state.store.get(&NAMESPACE, namespace) else {
+            let message = format!("namespaces {namespace:?} not found");
+            return Err(ApiError::new(404, "NotFound", message).with(details(&NAMESPACE, namespace)));
+        };
+        if found.pointer("/metadata/deletionTimestamp").is_none() {
+            return Ok(());
+        }
+        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let mut error = self.forbidden(name, &why);
+        error.details["causes"] = json!([{
+            "reason": "NamespaceTerminating",
+            "message": format!("namespace {namespace} is being terminated"),
+            "field": "metadata.namespace",
+        }]);
+        Err(error)
+    }
+
+    pub(super) fn update(&self, state: &mut State) -> Result<Answer, ApiError> {
+        let mut warnings = Vec::new();
+        let mut new = self.body()?;
+        let old = state.store.get(self.request.kind, &self.key()).ok_or_else(|| self.not_found(self.name()))?;
+        self.fits(&mut new, &self.request.duplicates, &mut warnings)?;
+        self.change(state, &old, Change { new, writer: self.manager(), applied: false }, warnings)
+    }
+
+    pub(super) fn patch(&self, state: &mut State, how: PatchType) -> Result<Answer, ApiError> {
+        let kind = self.request.kind;
+        let old = state.store.get(kind, &self.key());
+        let mut warnings = Vec::new();
+        if how == PatchType::Apply {
+            return self.apply(state, old.as_deref());
+        }
+        let old = old.ok_or_else(|| self.not_found(self.name()))?;
+        let mut new = Json::clone(&old);
+        match how {
+            PatchType::Merge => patch::merge(&mut new, &self.request.body),
+            PatchType::Json => patch::json(&mut new, &self.request.body)?,
+            PatchType::StrategicMerge if kind.custom => {
+                let message = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+                return Err(ApiError::new(415, "UnsupportedMediaType", message));
+            }
+            PatchType::StrategicMerge => patch::strategic(schema::of(kind), &mut new, &self.request.body),
+            PatchType::Apply => {}
+        }
+        if text(&new, "name") != text(&old, "name") || text(&new, "namespace") != text(&old, "namespace") {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({}) does not match the name on the URL ({})",
+                text(&new, "name").unwrap_or_default(),
+                self.name()
+            )));
+        }
+        self.fits(&mut new, &self.request.duplicates, &mut warnings)?;
+        self.change(state, &old, Change { new, writer: self.manager(), applied: false }, warnings)
+    }
+
+    fn apply(&self, state: &mut State, old: Option<&Json>) -> Result<Answer, ApiError> {
+        let kind = self.request.kind;
+        let Some(manager) = self.request.parameters.manager.as_deref() else {
+            let message = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
+            return Err(ApiError::new(422, "Invalid", message));
+        };
+        let writer = self.writer(Some(manager));
+        let applied = self.body()?;
+        if old.is_none() && self.request.subresource.is_some() {
+            return Err(self.not_found(self.name()));
+        }
+        if let Some(asked) = text(&applied, "uid").filter(|uid| !uid.is_empty())
+            && old.is_none()
+        {
+            let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: ");
+            return Err(self.conflict(self.name(), &why));
+        }
+        // A version that is asked for must be that of the object, force or no force.
+        if let (Some(asked), Some(old)) = (text(&applied, "resourceVersion"), old)
+            && Some(asked) != text(old, "resourceVersion")
+        {
+            return Err(self.conflict(self.name(), MODIFIED));
+        }
+        if let (Some(_), None) = (text(&applied, "resourceVersion").filter(|version| !version.is_empty()), old) {
+            return Err(self.not_found(self.name()));
+        }
+        let schema = schema::of(kind);
+        let mut warnings = Vec::new();
+        if self.request.parameters.field_validation == FieldValidation::Warn {
+            warnings.extend(self.request.duplicates.iter().cloned());
+        } else if self.request.parameters.field_validation == FieldValidation::Strict && !self.request.duplicates.is_empty() {
+            return Err(ApiError::bad_request(format!("error decoding patch: strict decoding error: {}", self.request.duplicates.join(", "))));
+        }
+        let new = merge::apply(schema, old, &applied, &writer, self.request.parameters.force)?;
+        match old {
+            None => self.create_as(state, new, &writer, true, warnings),
+            Some(old) => {
+                let old = Json::clone(old);
+                self.change(state, &old, Change { new, writer, applied: true }, warnings)
+            }
+        }
+    }
+
+    /// Takes an object that is there from what it is to what a client wants it to be.
+    fn change(&self, state: &mut State, old: &Json, change: Change, mut warnings: Vec<String>) -> Result<Answer, ApiError> {
+        let kind = self.request.kind;
+        let Change { mut new, writer, applied } = change;
+        let version = text(&new, "resourceVersion").filter(|version| !version.is_empty());
+        if version.is_some_and(|version| Some(version) != text(old, "resourceVersion")) {
+            return Err(self.conflict(self.name(), MODIFIED));
+        }
+        if let (Some(given), Some(uid)) = (text(&new, "uid").filter(|uid| !uid.is_empty()), text(old, "uid"))
+            && given != uid
+        {
+            let why = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {uid}");
+            return Err(self.conflict(self.name(), &why));
+        }
+        let of_status = self.request.subresource.is_some();
+        keep_identity(old, &mut new);
+        if of_status {
+            only_status(old, &mut new);
+        }
+        admission::default(&mut new, kind);
+        if !applied {
+            merge::track(schema::of(kind), Some(old), &mut new, &writer);
+            keep_identity(old, &mut new);
+        }
+        if !of_status && self.has_status() {
+            put(&mut new, "status", old.get("status").cloned());
+        }
+        let wanted = |object: &Json| {
+            let mut object = object.clone();
+            if let Some(fields) = object.as_object_mut() {
+                fields.remove("metadata");
+                fields.remove("status");
+            }
+            object
+        };
+        if COUNTED.contains(&kind.name) && !of_status && wanted(&new) != wanted(old) {
+            let generation = old.pointer("/metadata/generation").and_then(Json::as_u64).unwrap_or(0);
+            new["metadata"]["generation"] = (generation + 1).into();
+        }
+        self.admitted(state, &mut new, Some(old), &mut warnings)?;
+        merge::keep_times(old, &mut new);
+        let answer = |object| Ok(Answer::Object { object, created: false, warnings });
+        if new == *old || self.request.parameters.dry_run {
+            return answer(Arc::new(new));
+        }
+        if is_over(&new) {
+            state.store.put(kind, self.key(), new);
+            let last = state.store.remove(kind, &self.key());
+            return answer(last.unwrap_or_default());
+        }
+        answer(state.store.put(kind, self.key(), new))
+    }
+
+    /// What the rest of the cluster says to a write.
+    fn admitted(
+        &self,
+        state: &State,
+        new: &mut Json,
+        old: Option<&Json>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), ApiError> {
+        let kind = self.request.kind;
+        let name = text(new, "name").unwrap_or_default().to_owned();
+        if self.request.subresource.is_none() {
+            let refusal = state.refusals.iter().find_map(|refusal| refusal.of(kind, self.namespace(), &name));
+            if let Some(refusal) = refusal {
+                return Err(refusal);
+            }
+        }
+        let attempt = Attempt {
+            kind,
+            namespace: self.namespace(),
+            subresource: self.request.subresource.as_deref(),
+            old,
+            user: &self.request.user,
+            dry_run: self.request.parameters.dry_run,
+            now: self.now,
+            around: state,
+        };
+        admission::admit(new, &attempt, warnings)
+    }
+}
+
+/// Why a version does not fit.
+const MODIFIED: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
+
+/// Whether nothing holds an object any more that is being deleted.
+pub(super) fn is_over(object: &Json) -> bool {
+    let empty = |pointer: &str| object.pointer(pointer).and_then(Json::as_array).is_none_or(Vec::is_empty);
+    let metadata = |key: &str| object.get("metadata").and_then(|metadata| metadata.get(key));
+    let graceful = metadata("deletionGracePeriodSeconds").and_then(Json::as_i64).unwrap_or(0) > 0;
+    metadata("deletionTimestamp").is_some() && !graceful && empty("/metadata/finalizers") && {
+        let namespace = object.get("kind").is_some_and(|kind| kind == "Namespace");
+        !namespace || empty("/spec/finalizers")
+    }
+}
+
+/// What an object has from its first moment.
+fn born(kind: &Kind, object: &mut Json) {
+    if kind == &NAMESPACE {
+        object["spec"] = json!({ "finalizers": ["kubernetes"] });
+        object["status"] = json!({ "phase": "Active" });
+        let name = text(object, "name").unwrap_or_default().to_owned();
+        let labels = object["metadata"].as_object_mut().map(|metadata| {
+            metadata.entry("labels").or_insert_with(|| Json::Object(Map::new()))
+        });
+        if let Some(Json::Object(labels)) = labels {
+            labels.insert("kubernetes.io/metadata.name".to_owned(), name.into());
+        }
+    } else if kind == &POD || kind == &CLAIM {
+        object["status"] = json!({ "phase": "Pending" });
+    }
+}
+
+/// What only the server says about an object.
+fn keep_identity(old: &Json, new: &mut Json) {
+    for key in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion", "generateName"] {
+        let value = old.pointer(&format!("/metadata/{key}")).cloned();
+        put(&mut new["metadata"], key, value);
+    }
+}
+
+/// All but the status stays as it is.
+fn only_status(old: &Json, new: &mut Json) {
+    let status = new.get("status").cloned();
+    let managed = new.pointer("/metadata/managedFields").cloned();
+    new.clone_from(old);
+    put(new, "status", status);
+    put(&mut new["metadata"], "managedFields", managed);
+}
+
+fn put(object: &mut Json, key: &str, value: Option<Json>) {
+    let Some(fields) = object.as_object_mut() else { return };
+    match value {
+        Some(value) => drop(fields.insert(key.to_owned(), value)),
+        None => drop(fields.remove(key)),
+    }
+}
+
+/// `HTTPRoute.gateway.networking.k8s.io`, as messages about values name it.
+fn kind_and_group(kind: &Kind) -> String {
+    if kind.group.is_empty() { kind.name.to_owned() } else { format!("{}.{}", kind.name, kind.group) }
+}

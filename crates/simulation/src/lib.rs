@@ -1,0 +1,24 @@
+//! The promises of this project, tried on thousands of made-up days.
+//!
+//! ```text
+//! seed ──script──► a fleet, a change of it, people on it, faults ──stage──► run to the end in virtual time
+//!                                                   guard: what must never happen, seen as it happens
+//!                                                   verdict: what must be so in the end
+//! ```
+//!
+//! Everything follows from the seed: a failure is replayed by it. [`Sabotage`] plants bugs on purpose between the
+//! orchestrator and the API servers; a harness that does not notice them proves nothing.
+
+mod dice;
+mod fleets;
+mod guard;
+mod middle;
+mod sabotage;
+mod script;
+mod stage;
+mod trace;
+
+pub use sabotage::Sabotage;
+pub use script::Script;
+pub use stage::{Broken, Story, run};
+pub use trace::Trace;

@@ -1,0 +1,152 @@
+//! Bugs planted on purpose, between the orchestrator and the API servers: what it would send, or see, if it had them.
+
+use std::collections::BTreeMap;
+
+use http::{Method, Uri, request::Parts};
+use serde_json::{Value as Json, json};
+
+/// A planted bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Deletes and risky patches are sent without their preconditions.
+    SkipPreconditions,
+    /// What was not answered counts as "there is nothing".
+    SilenceIsAbsence,
+    /// A change of a workload's pods is never noticed: what was listed once is all there is.
+    MissedChange,
+    /// A bridge is deleted although people are on it.
+    DeleteBeforeEmpty,
+    /// What was seen a while ago counts as what is.
+    StaleEvidence,
+    /// Passwords that are there are made again.
+    RerollSecret,
+    /// A bridge gets another port.
+    RenumberPort,
+    /// Readiness decides about media.
+    GateMediaOnReadiness,
+    /// A password gets where everybody can read it.
+    LeakSecret,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::SkipPreconditions,
+        Self::SilenceIsAbsence,
+        Self::MissedChange,
+        Self::DeleteBeforeEmpty,
+        Self::StaleEvidence,
+        Self::RerollSecret,
+        Self::RenumberPort,
+        Self::GateMediaOnReadiness,
+        Self::LeakSecret,
+    ];
+}
+
+/// Spoils the requests and answers of one client.
+#[derive(Debug)]
+pub(crate) struct Spoiler {
+    bug: Option<Sabotage>,
+    /// Answers that are given again.
+    old: BTreeMap<String, (u16, Vec<u8>)>,
+    counter: u64,
+    password: Option<String>,
+}
+
+impl Spoiler {
+    pub(crate) const fn new(bug: Option<Sabotage>) -> Self {
+        Self { bug, old: BTreeMap::new(), counter: 0, password: None }
+    }
+
+    /// What is really sent.
+    pub(crate) fn request(&mut self, parts: &mut Parts, bytes: &mut Vec<u8>) {
+        let Some(bug) = self.bug else { return };
+        let path = parts.uri.path().to_owned();
+        let Ok(mut body) = serde_json::from_slice::<Json>(bytes) else { return };
+        match bug {
+            Sabotage::SkipPreconditions => {
+                if let Some(fields) = body.as_object_mut() {
+                    fields.remove("preconditions");
+                }
+                if let Some(metadata) = body.get_mut("metadata").and_then(Json::as_object_mut) {
+                    metadata.remove("resourceVersion");
+                }
+            }
+            Sabotage::RenumberPort if parts.method == Method::PATCH && path.contains("/services/") && path.contains("-jvb-") => {
+                self.counter += 1;
+                let shift = self.counter % 7;
+                if let Some(port) = body.pointer_mut("/spec/ports/0") {
+                    for key in ["port", "nodePort"] {
+                        if let Some(number) = port.get(key).and_then(Json::as_u64) {
+                            port[key] = json!(number + shift);
+                        }
+                    }
+                }
+            }
+            Sabotage::GateMediaOnReadiness if path.contains("/services/") => {
+                if let Some(spec) = body.get_mut("spec").and_then(Json::as_object_mut) {
+                    spec.remove("publishNotReadyAddresses");
+                }
+            }
+            Sabotage::RerollSecret if path.contains("/secrets") && body.get("data").is_some() => {
+                self.counter += 1;
+                if let Some(data) = body.get_mut("data").and_then(Json::as_object_mut) {
+                    for value in data.values_mut() {
+                        *value = json!(format!("bmV3{:04}", self.counter));
+                    }
+                }
+            }
+            Sabotage::LeakSecret => {
+                if path.contains("/secrets") {
+                    let first = body.get("data").and_then(Json::as_object).and_then(|data| data.values().next());
+                    self.password = first.and_then(Json::as_str).map(str::to_owned).or(self.password.take());
+                } else if let (Some(password), Some(annotations)) =
+                    (&self.password, body.pointer_mut("/metadata/annotations").filter(|it| it.is_object()))
+                {
+                    annotations["example.org/debug"] = json!(password);
+                }
+            }
+            _ => return,
+        }
+        *bytes = body.to_string().into_bytes();
+    }
+
+    /// Whether the answer to this is not left as it is. Upgrades and watches always are.
+    pub(crate) fn spoils_answers(&self, method: &Method, uri: &Uri) -> bool {
+        if *method != Method::GET || uri.path().contains("/portforward") {
+            return false;
+        }
+        let listed = |plural: &str| uri.path().ends_with(plural);
+        match self.bug {
+            Some(Sabotage::SilenceIsAbsence) => true,
+            Some(Sabotage::MissedChange) => listed("/pods"),
+            Some(Sabotage::StaleEvidence) => listed("/statefulsets") || listed("/services") || listed("/configmaps"),
+            _ => false,
+        }
+    }
+
+    /// What is really seen; `None` came if nothing did.
+    pub(crate) fn answer(&mut self, _: &Method, uri: &Uri, came: Option<(u16, Vec<u8>)>) -> (u16, Vec<u8>) {
+        let nothing = || {
+            let list = json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": [] });
+            (200, list.to_string().into_bytes())
+        };
+        match self.bug {
+            Some(Sabotage::SilenceIsAbsence) => match came {
+                Some((code, bytes)) if code < 500 && code != 429 && code != 401 && code != 403 => (code, bytes),
+                _ => nothing(),
+            },
+            Some(Sabotage::MissedChange) => {
+                let came = came.unwrap_or_else(nothing);
+                self.old.entry(uri.to_string()).or_insert(came).clone()
+            }
+            Some(Sabotage::StaleEvidence) => {
+                // Each answer is the one before.
+                let came = came.unwrap_or_else(nothing);
+                let old = self.old.insert(uri.to_string(), came.clone());
+                old.unwrap_or(came)
+            }
+            _ => came.unwrap_or_else(nothing),
+        }
+    }
+}
