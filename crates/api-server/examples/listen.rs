@@ -18,6 +18,6 @@ async fn main() -> std::io::Result<()> {
     tokio::select! {
         biased;
         interrupted = tokio::signal::ctrl_c() => interrupted,
-        ended = listen(server, listener, hooks, stop.clone()) => ended,
+        ended = listen(server, listener, None, hooks, stop.clone()) => ended,
     }
 }

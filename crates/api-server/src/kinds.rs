@@ -151,8 +151,7 @@ pub static CLUSTER_ROLE_BINDING: Kind =
 pub static PRIORITY_CLASS: Kind =
     kind(SCHEDULING, ("PriorityClass", "priorityclasses", "priorityclass"), false, &["pc"], &[]);
 /// `gateway.networking.k8s.io/v1` HTTPRoute.
-pub static HTTP_ROUTE: Kind =
-    kind(GATEWAY, ("HTTPRoute", "httproutes", "httproute"), true, &[], &["status"]).of_crd();
+pub static HTTP_ROUTE: Kind = kind(GATEWAY, ("HTTPRoute", "httproutes", "httproute"), true, &[], &["status"]).of_crd();
 /// `monitoring.coreos.com/v1` PodMonitor.
 pub static POD_MONITOR: Kind =
     kind(MONITORING, ("PodMonitor", "podmonitors", "podmonitor"), true, &["pmon"], &["status"]).of_crd();

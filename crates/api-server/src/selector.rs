@@ -26,8 +26,31 @@ const OF_ALL: [&str; 2] = ["metadata.name", "metadata.namespace"];
 
 /// Further fields, by kind.
 const OF_KINDS: [(&str, &[&str]); 6] = [
-    ("Pod", &["spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "status.phase", "status.podIP", "spec.hostNetwork"]),
-    ("Event", &["involvedObject.kind", "involvedObject.name", "involvedObject.namespace", "involvedObject.uid", "reason", "type", "reportingComponent", "source"]),
+    (
+        "Pod",
+        &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "status.phase",
+            "status.podIP",
+            "spec.hostNetwork",
+        ],
+    ),
+    (
+        "Event",
+        &[
+            "involvedObject.kind",
+            "involvedObject.name",
+            "involvedObject.namespace",
+            "involvedObject.uid",
+            "reason",
+            "type",
+            "reportingComponent",
+            "source",
+        ],
+    ),
     ("Secret", &["type"]),
     ("Service", &["spec.clusterIP", "spec.type"]),
     ("Node", &["spec.unschedulable"]),
@@ -46,7 +69,11 @@ impl Selector {
             let (field, equal, value) = match (part.split_once("!="), part.split_once("=="), part.split_once('=')) {
                 (Some((field, value)), _, _) => (field, false, value),
                 (_, Some((field, value)), _) | (_, _, Some((field, value))) => (field, true, value),
-                _ => return Err(ApiError::bad_request(format!("invalid field selector: invalid selector: '{part}'; can't understand '{part}'"))),
+                _ => {
+                    return Err(ApiError::bad_request(format!(
+                        "invalid field selector: invalid selector: '{part}'; can't understand '{part}'"
+                    )));
+                }
             };
             let further = OF_KINDS.iter().find(|(name, _)| *name == kind.name).map_or(&[][..], |(_, fields)| fields);
             if !OF_ALL.contains(&field) && !further.contains(&field) {
@@ -108,9 +135,7 @@ fn split(text: &str) -> Vec<&str> {
 fn requirement(part: &str) -> Result<Requirement, ApiError> {
     let key = |text: &str| text.trim().to_owned();
     let invalid = || {
-        let message = format!(
-            "unable to parse requirement: found '{part}', expected: ',' or a requirement"
-        );
+        let message = format!("unable to parse requirement: found '{part}', expected: ',' or a requirement");
         ApiError::bad_request(message)
     };
     if let Some((before, values)) = part.split_once('(') {
@@ -165,10 +190,18 @@ mod tests {
 
     #[test]
     fn fields_are_those_of_the_kind() {
-        let pod = json!({ "metadata": { "name": "p" }, "spec": { "nodeName": "n1" }, "status": { "phase": "Running" } });
-        for (text, fits) in [("spec.nodeName=n1", true), ("status.phase!=Running", false), ("metadata.name=p,spec.nodeName=", false)] {
+        let pod =
+            json!({ "metadata": { "name": "p" }, "spec": { "nodeName": "n1" }, "status": { "phase": "Running" } });
+        for (text, fits) in
+            [("spec.nodeName=n1", true), ("status.phase!=Running", false), ("metadata.name=p,spec.nodeName=", false)]
+        {
             assert_eq!(Selector::parse(&POD, None, Some(text)).unwrap().matches(&pod), fits, "{text}");
         }
-        assert!(Selector::parse(&SERVICE, None, Some("spec.nodeName=x")).unwrap_err().message.ends_with("not supported: spec.nodeName"));
+        assert!(
+            Selector::parse(&SERVICE, None, Some("spec.nodeName=x"))
+                .unwrap_err()
+                .message
+                .ends_with("not supported: spec.nodeName")
+        );
     }
 }

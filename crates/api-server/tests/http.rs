@@ -93,7 +93,7 @@ async fn over_tcp_strangers_are_anonymous() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let listening = tokio::spawn(listen(server(), listener, Hooks::default(), stop.clone()));
+    let listening = tokio::spawn(listen(server(), listener, None, Hooks::default(), stop.clone()));
     let client = support::tcp_client();
     let url = |path: &str| format!("http://{address}{path}");
     let (code, status) = support::send(&client, request("GET", &url("/api"), None)).await.unwrap();
@@ -173,7 +173,6 @@ async fn requests_per_second() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "needs pods, which ApiServer::call does not keep yet"]
 async fn a_port_forward_lives_for_an_hour_and_is_cut() {
     let hooks = Hooks { kubelets: Some(Arc::new(support::Echo)), ..Hooks::default() };
     let client = client(server(), hooks.clone());

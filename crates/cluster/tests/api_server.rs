@@ -371,7 +371,7 @@ async fn passwords_are_made_once(world: &World) {
     let of = |keys: &[&str]| {
         let body = object(Kind::Secret, "meet-passwords", &json!({}));
         let secrets = keys.iter().map(|key| ((*key).to_owned(), SecretRef::Made(key.parse().unwrap()))).collect();
-        Manifest { object: world.of(&body), body, secrets, part: Part::Carry }
+        Manifest { object: world.of(&body), body: manifest::Body::new(&body), secrets, part: Part::Carry }
     };
     let one = of(&["JVB_AUTH_PASSWORD"]);
     let (mut here, mut there) = (rng(), rng());

@@ -14,7 +14,7 @@ use testbed::{Options, Sources, Testbed};
 async fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args().nth(1).ok_or("say where the recorded answers are")?;
     let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(format!("{folder}/cases.json"))?)?;
-    let bed = Testbed::start(&["recorded"], Options { audit: false, sources: Sources::of_this_machine() }).await?;
+    let bed = Testbed::start(&["recorded"], Options { audit: false, ..Options::default() }).await?;
     let cluster = bed.cluster("recorded")?;
     cluster.install_definitions(&Sources::of_this_machine()).await?;
     let client = cluster.client();

@@ -12,6 +12,7 @@ use std::{
 use kube::{Client, config::KubeConfigOptions};
 
 use crate::{
+    Options,
     access::{self, Rights},
     audit::{self, AuditEntry, AuditMark},
     binaries::{Binaries, Sources},
@@ -45,14 +46,20 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) async fn start(name: &str, index: usize, dir: &Path, binaries: &Binaries, audit: bool) -> Result<Self> {
+    pub(crate) async fn start(
+        name: &str,
+        index: usize,
+        dir: &Path,
+        binaries: &Binaries,
+        options: &Options,
+    ) -> Result<Self> {
         let layout = Layout {
             dir: dir.join(name),
             etcd: ports::free()?,
             etcd_peer: ports::free()?,
             apiserver: ports::free()?,
             index: u8::try_from(index % 100).unwrap_or(0),
-            audit,
+            audit: options.audit,
         };
         layout.prepare()?;
         let server = layout.server();
@@ -70,11 +77,12 @@ impl Cluster {
         let mut apiserver = start_apiserver(binaries, &layout)?;
         let config = wait_until_ready(name, &layout, &entry(ADMIN_TOKEN), &mut apiserver).await?;
         let client = client(name, config.clone())?;
-        let controllers = Process::start(
-            &binaries.program("kube-controller-manager"),
-            &layout.controllers_arguments(),
-            &layout.path("controllers.log"),
-        )?;
+        let controllers = if options.controllers {
+            let program = binaries.program("kube-controller-manager");
+            Some(Process::start(&program, &layout.controllers_arguments(), &layout.path("controllers.log"))?)
+        } else {
+            None
+        };
 
         Ok(Self {
             name: name.to_owned(),
@@ -84,7 +92,7 @@ impl Cluster {
             ca,
             config,
             client,
-            controllers: Mutex::new(Some(controllers)),
+            controllers: Mutex::new(controllers),
             apiserver: Mutex::new(Some(apiserver)),
             etcd: Mutex::new(Some(etcd)),
             marks: AtomicU64::new(0),

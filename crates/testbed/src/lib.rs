@@ -43,13 +43,15 @@ pub const LOAD_BALANCERS: [Ipv4Addr; 3] =
 pub struct Options {
     /// Keep an audit log of every request (level Metadata). Costs a little disk; needed by [`Cluster::audit_since`].
     pub audit: bool,
+    /// Run kube-controller-manager. Without it nothing but the API server writes.
+    pub controllers: bool,
     /// Where the binaries come from.
     pub sources: Sources,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { audit: true, sources: Sources::of_this_machine() }
+        Self { audit: true, controllers: true, sources: Sources::of_this_machine() }
     }
 }
 
@@ -76,10 +78,8 @@ impl Testbed {
             .prefix("jitsictl-testbed-")
             .tempdir()
             .map_err(|source| Error::Io { what: "cannot create a temporary folder".into(), source })?;
-        let starting = names
-            .iter()
-            .enumerate()
-            .map(|(index, name)| Cluster::start(name, index, dir.path(), &binaries, options.audit));
+        let starting =
+            names.iter().enumerate().map(|(index, name)| Cluster::start(name, index, dir.path(), &binaries, &options));
         let clusters = try_join_all(starting).await?;
 
         let kubeconfig = dir.path().join("kubeconfig");

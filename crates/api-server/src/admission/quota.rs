@@ -22,11 +22,9 @@ fn usage(kind: &Kind, object: &Json) -> Amounts {
     // Pods that have ended use nothing but their place among all objects.
     used.insert(format!("count/{}", kind.resource()), 1000);
     match kind.name {
-        "Pod" => {
-            if !["Succeeded", "Failed"].contains(&text(object, "/status/phase")) {
-                used.insert("pods".to_owned(), 1000);
-                computed(object, &mut used);
-            }
+        "Pod" if !["Succeeded", "Failed"].contains(&text(object, "/status/phase")) => {
+            used.insert("pods".to_owned(), 1000);
+            computed(object, &mut used);
         }
         "Service" => {
             used.insert("services".to_owned(), 1000);

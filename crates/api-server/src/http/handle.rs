@@ -11,14 +11,14 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use serde_json::{Value as Json, json};
 
-use crate::access;
 use super::body::Body;
 use super::gate::{RequestLine, Verdict};
-use super::media::{self, Shape};
+use super::media::{self, Form, Shape};
 use super::render::{self, Wish, document};
 use super::table::Include;
 use super::target::{self, Place, Resource, Target};
-use super::{Hooks, discovery, json as reader, query, relay, reviews};
+use super::{Hooks, discovery, json as reader, protobuf, query, relay, reviews};
+use crate::access;
 use crate::error::ApiError;
 use crate::request::{FieldValidation, PatchType, Request, User, Verb};
 use crate::server::ApiServer;
@@ -144,9 +144,9 @@ async fn answer(
             if line.verb != "create" {
                 return Err(not_allowed());
             }
-            media::require_json(request.headers())?;
+            let form = media::form(request.headers())?;
             let (_, body) = read(request).await?;
-            let review = parse(&body)?;
+            let review = parse(&body, form)?;
             Ok(document(201, &reviews::answer(server, &line.user, plural, review.value)?))
         }
         Some(Target::Objects(Resource { kind, place })) => {
@@ -193,14 +193,12 @@ fn objects(parts: &Parts, body: &[u8], line: &RequestLine, resource: Resource) -
     let writes = !matches!(verb, Verb::Get | Verb::List | Verb::Watch);
     let (mut value, mut duplicates) = (Json::Null, Vec::new());
     if writes && !body.is_empty() {
-        if !matches!(verb, Verb::Patch(_)) {
-            media::require_json(&parts.headers)?;
-        }
         let parsed = match verb {
             Verb::Patch(PatchType::Apply) => reader::parse(body).map_err(|error| {
-                media::unsupported("application/apply-patch+yaml", &format!("JSON in it; this is none: {error}"))
+                media::unsupported(&format!("JSON inside application/apply-patch+yaml; this is none: {error}"))
             })?,
-            _ => parse(body)?,
+            Verb::Patch(_) => parse(body, Form::Json)?,
+            _ => parse(body, media::form(&parts.headers)?)?,
         };
         (value, duplicates) = (parsed.value, parsed.duplicates);
     }
@@ -237,7 +235,11 @@ async fn read(request: HttpRequest<Incoming>) -> Result<(Parts, Bytes), ApiError
     }
 }
 
-fn parse(body: &[u8]) -> Result<reader::Parsed, ApiError> {
+fn parse(body: &[u8], form: Form) -> Result<reader::Parsed, ApiError> {
+    if form == Form::Protobuf {
+        let value = protobuf::object(body).ok_or_else(|| media::unsupported("application/json"))?;
+        return Ok(reader::Parsed { value, duplicates: Vec::new() });
+    }
     reader::parse(body).map_err(|error| {
         ApiError::bad_request(format!("the object provided is unrecognized (must be of type JSON): {error}"))
     })

@@ -7,6 +7,9 @@ use crate::error::ApiError;
 use crate::kinds::Kind;
 use crate::request::PatchType;
 
+/// What kubectl sends where it thinks that every server takes it.
+pub(super) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
 /// In what shape an answer is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -59,11 +62,19 @@ fn content(headers: &HeaderMap) -> &str {
     content.split(';').next().unwrap_or_default().trim()
 }
 
-/// Checks that the body of a POST, PUT or DELETE is JSON.
-pub(super) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
+/// In what form the body of a POST, PUT or DELETE is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    Protobuf,
+}
+
+/// That of this request.
+pub(super) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
     match content(headers) {
-        "" | "application/json" => Ok(()),
-        other => Err(unsupported(other, "application/json")),
+        "" | "application/json" => Ok(Form::Json),
+        PROTOBUF => Ok(Form::Protobuf),
+        _ => Err(unsupported("application/json")),
     }
 }
 
@@ -74,19 +85,18 @@ pub(super) fn patch(headers: &HeaderMap, kind: &Kind) -> Result<PatchType, ApiEr
         "application/merge-patch+json" => Ok(PatchType::Merge),
         "application/json-patch+json" => Ok(PatchType::Json),
         "application/strategic-merge-patch+json" if !kind.custom => Ok(PatchType::StrategicMerge),
-        other => {
+        _ => {
             let accepted = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
             let strategic = if kind.custom { "" } else { ", application/strategic-merge-patch+json" };
-            Err(unsupported(other, &format!("{accepted}{strategic}")))
+            Err(unsupported(&format!("{accepted}{strategic}")))
         }
     }
 }
 
 /// 415.
-pub(super) fn unsupported(sent: &str, accepted: &str) -> ApiError {
-    let message = format!(
-        "the body of the request was in an unknown format ({sent:?}) - accepted media types include: {accepted}"
-    );
+pub(super) fn unsupported(accepted: &str) -> ApiError {
+    let message =
+        format!("the body of the request was in an unknown format - accepted media types include: {accepted}");
     ApiError::new(415, "UnsupportedMediaType", message)
 }
 
@@ -122,7 +132,8 @@ mod tests {
         let strategic = headers(CONTENT_TYPE, "application/strategic-merge-patch+json");
         assert_eq!(patch(&strategic, &POD).unwrap(), PatchType::StrategicMerge);
         assert_eq!(patch(&strategic, &HTTP_ROUTE).unwrap_err().code, 415);
-        assert_eq!(require_json(&headers(CONTENT_TYPE, "application/json; charset=utf-8")), Ok(()));
-        assert!(require_json(&headers(CONTENT_TYPE, "application/yaml")).is_err());
+        assert_eq!(form(&headers(CONTENT_TYPE, "application/json; charset=utf-8")), Ok(Form::Json));
+        assert_eq!(form(&headers(CONTENT_TYPE, PROTOBUF)), Ok(Form::Protobuf));
+        assert!(form(&headers(CONTENT_TYPE, "application/yaml")).is_err());
     }
 }

@@ -3,7 +3,6 @@
 //! [`serve`] takes one connection, [`listen`] those of a TCP listener, and a [`Connector`] makes them within the
 //! process, for hyper's client. All of them share [`Hooks`].
 
-
 mod body;
 mod discovery;
 mod gate;
@@ -12,6 +11,7 @@ mod json;
 mod log;
 mod media;
 mod openapi;
+mod protobuf;
 mod query;
 mod relay;
 mod render;
@@ -36,7 +36,7 @@ use crate::request::User;
 pub struct Hooks {
     /// Who may connect.
     pub users: Users,
-    /// Who sends no token over TCP; anonymous if unset. kubectl sends its token only where there is TLS.
+    /// Who sends no token over TCP; anonymous if unset. Without TLS kubectl sends none.
     pub stranger: Option<User>,
     /// Sees each request first, and each answer.
     pub gate: Option<Arc<dyn Gate>>,

@@ -6,10 +6,10 @@ use hyper::body::Incoming;
 use serde_json::{Value as Json, json};
 
 use super::Hooks;
-use crate::access::{self, Action};
 use super::body::Body;
 use super::query;
 use super::render::text;
+use crate::access::{self, Action};
 use crate::error::ApiError;
 use crate::kinds::POD;
 use crate::request::{Answer, Request, User, Verb};

@@ -16,6 +16,7 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::Hooks;
@@ -51,12 +52,18 @@ where
     connection(server, stream, hooks, User::admin()).await;
 }
 
-/// Accepts connections until the token is cancelled, each served by a task of its own. Who sends no token is
-/// [`Hooks::stranger`]. The connections that are open then are cut.
+/// Accepts connections until the token is cancelled, each served by a task of its own: with TLS if there is something to
+/// do that with. Who sends no token is [`Hooks::stranger`]. The connections that are open then are cut.
 ///
 /// # Errors
 /// The listener's.
-pub async fn listen(server: ApiServer, listener: TcpListener, hooks: Hooks, stop: CancellationToken) -> io::Result<()> {
+pub async fn listen(
+    server: ApiServer,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    hooks: Hooks,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let stranger = hooks.stranger.clone().unwrap_or_else(anonymous);
     loop {
         let (stream, _): (_, SocketAddr) = tokio::select! {
@@ -66,7 +73,16 @@ pub async fn listen(server: ApiServer, listener: TcpListener, hooks: Hooks, stop
         };
         // Small answers must not wait for more.
         stream.set_nodelay(true)?;
-        let serving = connection(server.clone(), stream, hooks.clone(), stranger.clone());
+        let (server, hooks, stranger, tls) = (server.clone(), hooks.clone(), stranger.clone(), tls.clone());
+        let serving = async move {
+            match tls {
+                None => connection(server, stream, hooks, stranger).await,
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => connection(server, stream, hooks, stranger).await,
+                    Err(error) => tracing::debug!(%error, "a client and TLS did not come together"),
+                },
+            }
+        };
         let stop = stop.clone();
         tokio::spawn(async move {
             tokio::select! {

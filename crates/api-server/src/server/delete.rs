@@ -23,16 +23,23 @@ impl Call<'_> {
 
     fn preconditions(&self, object: &Json) -> Result<(), ApiError> {
         let parameters = &self.request.parameters;
-        for (what, asked, is) in [
-            ("UID", &parameters.uid, text(object, "uid")),
-            ("ResourceVersion", &parameters.if_resource_version, text(object, "resourceVersion")),
+        let version = &parameters.if_resource_version;
+        for (what, asked, is, end) in [
+            ("UID", &parameters.uid, text(object, "uid"), "deleted and then recreated"),
+            ("ResourceVersion", version, text(object, "resourceVersion"), "modified"),
         ] {
             if let Some(asked) = asked.as_deref().filter(|asked| Some(*asked) != is) {
-                let why = format!(
-                    "Precondition failed: {what} in precondition: {asked}, {what} in object meta: {}",
+                // The words of this refusal name the kind where all others name the resource.
+                let (kind, name) = (self.request.kind, self.name());
+                let group = if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
+                let message = format!(
+                    "Operation cannot be fulfilled on {}{group} {name:?}: the {what} in the precondition ({asked}) does not match the {what} in record ({}). The object might have been {end}",
+                    kind.name,
                     is.unwrap_or_default()
                 );
-                return Err(self.conflict(self.name(), &why));
+                let mut details = details(kind, name);
+                details["kind"] = kind.name.into();
+                return Err(ApiError::new(409, "Conflict", message).with(details));
             }
         }
         Ok(())
@@ -50,7 +57,11 @@ impl Call<'_> {
         let shorter = before.is_none_or(|before| grace < before);
         if !deleting || shorter {
             let moment = self.now.checked_add(SignedDuration::from_secs(grace)).unwrap_or(self.now);
-            let moment = if deleting && grace == 0 { old.pointer("/metadata/deletionTimestamp").cloned() } else { Some(stamp(moment).into()) };
+            let moment = if deleting && grace == 0 {
+                old.pointer("/metadata/deletionTimestamp").cloned()
+            } else {
+                Some(stamp(moment).into())
+            };
             new["metadata"]["deletionTimestamp"] = moment.unwrap_or_default();
             new["metadata"]["deletionGracePeriodSeconds"] = grace.into();
             if let Some(generation) = new.pointer("/metadata/generation").and_then(Json::as_u64).filter(|_| !deleting) {
@@ -85,7 +96,9 @@ impl Call<'_> {
         let metadata = &mut object["metadata"];
         let mut finalizers: Vec<Json> = metadata["finalizers"].as_array().cloned().unwrap_or_default();
         if self.request.parameters.propagation.is_some() {
-            finalizers.retain(|one| one != "orphan" && one != "foregroundDeletion" || Some(one) == finalizer.map(Json::from).as_ref());
+            finalizers.retain(|one| {
+                one != "orphan" && one != "foregroundDeletion" || Some(one) == finalizer.map(Json::from).as_ref()
+            });
         }
         if let Some(finalizer) = finalizer.map(Json::from).filter(|one| !finalizers.contains(one)) {
             finalizers.push(finalizer);

@@ -43,7 +43,8 @@ impl Call<'_> {
             [] => return Ok(()),
             [one] => one,
             _ => {
-                let message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+                let message =
+                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
                 return Err(ApiError::new(500, "InternalError", message));
             }
         };

@@ -211,7 +211,8 @@ impl Call<'_> {
 
     fn forbidden(&self, name: &str, why: &str) -> ApiError {
         let kind = self.request.kind;
-        ApiError::new(403, "Forbidden", format!("{} {name:?} is forbidden: {why}", kind.resource())).with(details(kind, name))
+        ApiError::new(403, "Forbidden", format!("{} {name:?} is forbidden: {why}", kind.resource()))
+            .with(details(kind, name))
     }
 }
 
@@ -235,9 +236,9 @@ struct Chance(Cell<u64>);
 impl Chance {
     fn new(name: &str, seed: u64) -> Self {
         // FNV-1a: clusters of different names draw different numbers.
-        let of_name = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let of_name = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         Self(Cell::new(of_name ^ seed))
     }
 

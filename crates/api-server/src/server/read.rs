@@ -21,11 +21,7 @@ impl Call<'_> {
 
     fn selector(&self) -> Result<Selector, ApiError> {
         let parameters = &self.request.parameters;
-        Selector::parse(
-            self.request.kind,
-            parameters.label_selector.as_deref(),
-            parameters.field_selector.as_deref(),
-        )
+        Selector::parse(self.request.kind, parameters.label_selector.as_deref(), parameters.field_selector.as_deref())
     }
 
     fn version_asked(&self, state: &State) -> Result<Option<u64>, ApiError> {
@@ -33,7 +29,9 @@ impl Call<'_> {
             return Ok(None);
         };
         let version: u64 = text.parse().map_err(|_| {
-            ApiError::bad_request(format!("resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"))
+            ApiError::bad_request(format!(
+                "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+            ))
         })?;
         if version > state.store.version() {
             let message = format!("Too large resource version: {version}, current: {}", state.store.version());

@@ -60,14 +60,18 @@ impl Call<'_> {
             return Err(self.conflict(self.name(), &why));
         }
         if old.pointer("/metadata/deletionTimestamp").is_some() {
-            return Err(self.conflict(self.name(), &format!("pod {} is being deleted, cannot be assigned to a host", self.name())));
+            return Err(self.conflict(
+                self.name(),
+                &format!("pod {} is being deleted, cannot be assigned to a host", self.name()),
+            ));
         }
         let mut new = Json::clone(&old);
         new["spec"]["nodeName"] = node.into();
         let scheduled = json!({
             "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": self.timestamp(),
         });
-        let mut conditions: Vec<Json> = new.pointer("/status/conditions").and_then(Json::as_array).cloned().unwrap_or_default();
+        let mut conditions: Vec<Json> =
+            new.pointer("/status/conditions").and_then(Json::as_array).cloned().unwrap_or_default();
         conditions.retain(|condition| condition["type"] != "PodScheduled");
         conditions.push(scheduled);
         new["status"]["conditions"] = conditions.into();
@@ -84,10 +88,9 @@ impl Call<'_> {
         let old = state.store.get(kind, &self.key()).ok_or_else(|| self.not_found(self.name()))?;
         let mut new = Json::clone(&old);
         let finalizers = self.request.body.pointer("/spec/finalizers").cloned();
-        new["spec"] = finalizers.filter(|list| list.as_array().is_some_and(|list| !list.is_empty())).map_or_else(
-            || json!({}),
-            |list| json!({ "finalizers": list }),
-        );
+        new["spec"] = finalizers
+            .filter(|list| list.as_array().is_some_and(|list| !list.is_empty()))
+            .map_or_else(|| json!({}), |list| json!({ "finalizers": list }));
         let over = is_over(&new);
         let kept = state.store.put(kind, self.key(), new);
         let object = if over { state.store.remove(kind, &self.key()).unwrap_or(kept) } else { kept };

@@ -27,6 +27,9 @@ const COUNTED: [&str; 9] = [
     "StatefulSet",
 ];
 
+/// Kinds that a PUT creates when they are not there.
+const CREATED_BY_UPDATE: [&str; 2] = ["Lease", "Service"];
+
 /// What a client changes of an object that is there.
 struct Change {
     new: Json,
@@ -158,7 +161,15 @@ impl Call<'_> {
         let kind = self.request.kind;
         self.namespace_takes(state, text(&object, "name").unwrap_or_default())?;
         if let Some(metadata) = object["metadata"].as_object_mut() {
-            for key in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"] {
+            for key in [
+                "uid",
+                "creationTimestamp",
+                "deletionTimestamp",
+                "deletionGracePeriodSeconds",
+                "selfLink",
+                "resourceVersion",
+                "generation",
+            ] {
                 metadata.remove(key);
             }
             let generated = metadata.get("generateName").and_then(Json::as_str).filter(|prefix| !prefix.is_empty());
@@ -179,6 +190,7 @@ impl Call<'_> {
         if !applied {
             merge::track(schema::of(kind), None, &mut object, writer);
         }
+        first_status(kind, &mut object);
         let metadata = &mut object["metadata"];
         metadata["uid"] = state.chance.uid().into();
         metadata["creationTimestamp"] = self.timestamp().into();
@@ -192,7 +204,8 @@ impl Call<'_> {
             let message = format!("{} {name:?} already exists", kind.resource());
             return Err(ApiError::new(409, "AlreadyExists", message).with(details(kind, &name)));
         }
-        let object = if self.request.parameters.dry_run { Arc::new(object) } else { state.store.put(kind, key, object) };
+        let object =
+            if self.request.parameters.dry_run { Arc::new(object) } else { state.store.put(kind, key, object) };
         Ok(Answer::Object { object, created: true, warnings })
     }
 
@@ -219,7 +232,13 @@ impl Call<'_> {
     pub(super) fn update(&self, state: &mut State) -> Result<Answer, ApiError> {
         let mut warnings = Vec::new();
         let mut new = self.body()?;
-        let old = state.store.get(self.request.kind, &self.key()).ok_or_else(|| self.not_found(self.name()))?;
+        let Some(old) = state.store.get(self.request.kind, &self.key()) else {
+            if CREATED_BY_UPDATE.contains(&self.request.kind.name) && self.request.subresource.is_none() {
+                self.fits(&mut new, &self.request.duplicates, &mut warnings)?;
+                return self.create_as(state, new, &self.manager(), false, warnings);
+            }
+            return Err(self.not_found(self.name()));
+        };
         self.fits(&mut new, &self.request.duplicates, &mut warnings)?;
         self.change(state, &old, Change { new, writer: self.manager(), applied: false }, warnings)
     }
@@ -237,7 +256,8 @@ impl Call<'_> {
             PatchType::Merge => patch::merge(&mut new, &self.request.body),
             PatchType::Json => patch::json(&mut new, &self.request.body)?,
             PatchType::StrategicMerge if kind.custom => {
-                let message = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+                let message = "the body of the request was in an unknown format - accepted media types include: \
+                    application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
                 return Err(ApiError::new(415, "UnsupportedMediaType", message));
             }
             PatchType::StrategicMerge => patch::strategic(schema::of(kind), &mut new, &self.request.body),
@@ -257,11 +277,12 @@ impl Call<'_> {
     fn apply(&self, state: &mut State, old: Option<&Json>) -> Result<Answer, ApiError> {
         let kind = self.request.kind;
         let Some(manager) = self.request.parameters.manager.as_deref() else {
-            let message = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
+            let message =
+                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
             return Err(ApiError::new(422, "Invalid", message));
         };
         let writer = self.writer(Some(manager));
-        let applied = self.body()?;
+        let mut applied = self.body()?;
         if old.is_none() && self.request.subresource.is_some() {
             return Err(self.not_found(self.name()));
         }
@@ -284,10 +305,24 @@ impl Call<'_> {
         let mut warnings = Vec::new();
         if self.request.parameters.field_validation == FieldValidation::Warn {
             warnings.extend(self.request.duplicates.iter().cloned());
-        } else if self.request.parameters.field_validation == FieldValidation::Strict && !self.request.duplicates.is_empty() {
-            return Err(ApiError::bad_request(format!("error decoding patch: strict decoding error: {}", self.request.duplicates.join(", "))));
+        } else if self.request.parameters.field_validation == FieldValidation::Strict
+            && !self.request.duplicates.is_empty()
+        {
+            return Err(ApiError::bad_request(format!(
+                "error decoding patch: strict decoding error: {}",
+                self.request.duplicates.join(", ")
+            )));
         }
-        let new = merge::apply(schema, old, &applied, &writer, self.request.parameters.force)?;
+        // Refusals name the object as the client wrote it.
+        if self.request.body.pointer("/metadata/namespace").is_none()
+            && let Some(metadata) = applied["metadata"].as_object_mut()
+        {
+            metadata.remove("namespace");
+        }
+        let mut new = merge::apply(schema, old, &applied, &writer, self.request.parameters.force)?;
+        if let Some(namespace) = self.namespace() {
+            new["metadata"]["namespace"] = namespace.into();
+        }
         match old {
             None => self.create_as(state, new, &writer, true, warnings),
             Some(old) => {
@@ -298,7 +333,13 @@ impl Call<'_> {
     }
 
     /// Takes an object that is there from what it is to what a client wants it to be.
-    fn change(&self, state: &mut State, old: &Json, change: Change, mut warnings: Vec<String>) -> Result<Answer, ApiError> {
+    fn change(
+        &self,
+        state: &mut State,
+        old: &Json,
+        change: Change,
+        mut warnings: Vec<String>,
+    ) -> Result<Answer, ApiError> {
         let kind = self.request.kind;
         let Change { mut new, writer, applied } = change;
         let version = text(&new, "resourceVersion").filter(|version| !version.is_empty());
@@ -326,8 +367,11 @@ impl Call<'_> {
         }
         let wanted = |object: &Json| {
             let mut object = object.clone();
+            // Labels of slices are for their readers, and count.
+            let labels = object.pointer("/metadata/labels").cloned().filter(|_| kind.name == "EndpointSlice");
             if let Some(fields) = object.as_object_mut() {
                 fields.remove("metadata");
+                fields.extend(labels.map(|labels| ("labels".to_owned(), labels)));
                 fields.remove("status");
             }
             object
@@ -359,9 +403,8 @@ impl Call<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<(), ApiError> {
         let kind = self.request.kind;
-        let name = text(new, "name").unwrap_or_default().to_owned();
         if self.request.subresource.is_none() {
-            let refusal = state.refusals.iter().find_map(|refusal| refusal.of(kind, self.namespace(), &name));
+            let refusal = state.refusals.iter().find_map(|refusal| refusal.of(kind, self.namespace(), new));
             if let Some(refusal) = refusal {
                 return Err(refusal);
             }
@@ -381,8 +424,7 @@ impl Call<'_> {
 }
 
 /// Why a version does not fit.
-const MODIFIED: &str =
-    "the object has been modified; please apply your changes to the latest version and try again";
+const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
 
 /// Whether nothing holds an object any more that is being deleted.
 pub(super) fn is_over(object: &Json) -> bool {
@@ -401,9 +443,9 @@ fn born(kind: &Kind, object: &mut Json) {
         object["spec"] = json!({ "finalizers": ["kubernetes"] });
         object["status"] = json!({ "phase": "Active" });
         let name = text(object, "name").unwrap_or_default().to_owned();
-        let labels = object["metadata"].as_object_mut().map(|metadata| {
-            metadata.entry("labels").or_insert_with(|| Json::Object(Map::new()))
-        });
+        let labels = object["metadata"]
+            .as_object_mut()
+            .map(|metadata| metadata.entry("labels").or_insert_with(|| Json::Object(Map::new())));
         if let Some(Json::Object(labels)) = labels {
             labels.insert("kubernetes.io/metadata.name".to_owned(), name.into());
         }
@@ -412,9 +454,58 @@ fn born(kind: &Kind, object: &mut Json) {
     }
 }
 
+/// The status of an object that no controller has seen.
+fn first_status(kind: &Kind, object: &mut Json) {
+    object["status"] = match kind.name {
+        "Pod" => {
+            object["status"]["qosClass"] = quality(object).into();
+            return;
+        }
+        "Deployment" => json!({}),
+        "StatefulSet" => json!({ "availableReplicas": 0, "replicas": 0 }),
+        "ReplicaSet" => json!({ "replicas": 0 }),
+        "Service" | "Ingress" => json!({ "loadBalancer": {} }),
+        "PodDisruptionBudget" => {
+            json!({ "currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0 })
+        }
+        _ => return,
+    };
+}
+
+/// A pod's class: who asks for nothing goes first when a node runs short.
+fn quality(pod: &Json) -> &'static str {
+    let containers = |key: &str| pod.get("spec").and_then(|spec| spec.get(key)).and_then(Json::as_array);
+    let all: Vec<&Json> = ["containers", "initContainers"].into_iter().filter_map(containers).flatten().collect();
+    let of = |container: &Json, what: &str, resource: &str| {
+        container.pointer(&format!("/resources/{what}/{resource}")).cloned()
+    };
+    let some = |container: &&Json| {
+        ["requests", "limits"].iter().any(|what| ["cpu", "memory"].iter().any(|one| of(container, what, one).is_some()))
+    };
+    let full = |container: &&Json| {
+        ["cpu", "memory"].iter().all(|one| {
+            let limit = of(container, "limits", one);
+            limit.is_some() && limit == of(container, "requests", one)
+        })
+    };
+    match (all.iter().any(some), all.iter().all(full)) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
+}
+
 /// What only the server says about an object.
 fn keep_identity(old: &Json, new: &mut Json) {
-    for key in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion", "generateName"] {
+    for key in [
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "resourceVersion",
+        "generateName",
+    ] {
         let value = old.pointer(&format!("/metadata/{key}")).cloned();
         put(&mut new["metadata"], key, value);
     }

@@ -2,7 +2,6 @@
 
 mod watch;
 
-
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -88,7 +87,8 @@ impl Store {
         let objects = self.objects.get(kind).into_iter();
         objects.flat_map(move |objects| {
             let prefix = prefix.clone();
-            let from = objects.range::<str, _>((std::ops::Bound::Included(prefix.as_str()), std::ops::Bound::Unbounded));
+            let from =
+                objects.range::<str, _>((std::ops::Bound::Included(prefix.as_str()), std::ops::Bound::Unbounded));
             let found: Vec<_> = from.take_while(|(key, _)| key.starts_with(&prefix)).collect();
             found.into_iter().map(|(key, object)| (key.as_str(), object))
         })

@@ -53,7 +53,9 @@ impl Subject {
 
     /// What an entry of the log means to this watch.
     fn change(&self, entry: &Entry) -> Option<Change> {
-        if entry.kind != self.kind || (self.namespace.is_some() && self.namespace.as_deref() != text(&entry.new, "namespace")) {
+        if entry.kind != self.kind
+            || (self.namespace.is_some() && self.namespace.as_deref() != text(&entry.new, "namespace"))
+        {
             return None;
         }
         let was = entry.old.as_ref().is_some_and(|old| self.is_about(old));
