@@ -7,7 +7,6 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Bytes, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf},
     net::TcpListener,
@@ -20,6 +19,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
+    certificate,
     daemon::{Daemon, Wire, rest},
     error::SandboxError,
     state::{PodKey, Shared},
@@ -40,19 +40,11 @@ impl Kubelet {
     /// Listens on a free port of the loopback, with a certificate of its own.
     pub(crate) async fn bind(cluster: &str) -> Result<Self, SandboxError> {
         let failed = |what, why: String| SandboxError::Kubelet { cluster: cluster.to_owned(), what, why };
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])
-            .map_err(|error| failed("make a certificate", error.to_string()))?;
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map(|builder| builder.with_no_client_auth())
-            .and_then(|builder| builder.with_single_cert(vec![made.cert.der().clone()], key))
-            .map_err(|error| failed("use its certificate", error.to_string()))?;
+        let (tls, _) = certificate::make().map_err(|why| failed("offer TLS", why))?;
         let listener =
             TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| failed("listen", error.to_string()))?;
         let port = listener.local_addr().map_err(|error| failed("listen", error.to_string()))?.port();
-        Ok(Self { listener, tls: TlsAcceptor::from(Arc::new(config)), port })
+        Ok(Self { listener, tls, port })
     }
 
     /// Serves until it is dropped.
@@ -77,7 +69,7 @@ impl Kubelet {
             };
             tokio::spawn(async move {
                 tokio::select! {
-            biased;
+                    biased;
                     () = stop.cancelled() => {}
                     () = connection => {}
                 }
@@ -87,7 +79,11 @@ impl Kubelet {
 }
 
 /// What a kubelet answers to an API server.
-pub(crate) fn answer(shared: &Arc<Shared>, cluster: usize, mut request: http::Request<Incoming>) -> Response<Full<Bytes>> {
+pub(crate) fn answer(
+    shared: &Arc<Shared>,
+    cluster: usize,
+    mut request: http::Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let key = |namespace: &str, name: &str| PodKey { cluster, namespace: namespace.into(), name: name.into() };
@@ -105,10 +101,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, cluster: usize, mut request: http::Re
             if shared.instance(&key).is_none() {
                 return rest::text(StatusCode::NOT_FOUND, &format!("pod {namespace}/{pod} does not run here"));
             }
-            match ports(&request) {
-                Some(ports) => upgrade(shared, key, ports, &mut request),
-                None => rest::text(StatusCode::BAD_REQUEST, "query parameter \"port\" is required"),
-            }
+            upgrade(shared, key, &mut request)
         }
         _ => rest::text(StatusCode::NOT_FOUND, "the stand-in kubelet has no such page"),
     }
@@ -126,20 +119,19 @@ fn ports(request: &http::Request<Incoming>) -> Option<Vec<u16>> {
     (!ports.is_empty()).then_some(ports)
 }
 
-fn upgrade(
-    shared: &Arc<Shared>,
-    key: PodKey,
-    ports: Vec<u16>,
-    request: &mut http::Request<Incoming>,
-) -> Response<Full<Bytes>> {
+fn upgrade(shared: &Arc<Shared>, key: PodKey, request: &mut http::Request<Incoming>) -> Response<Full<Bytes>> {
     let headers = request.headers();
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let speaks = offered.flat_map(|list| list.split(',')).any(|protocol| protocol.trim() == PROTOCOL);
     let (Some(nonce), true) = (headers.get(header::SEC_WEBSOCKET_KEY), speaks) else {
         return rest::text(
             StatusCode::NOT_IMPLEMENTED,
-            "the stand-in kubelet forwards ports over a websocket with v4.channel.k8s.io only",
+            "the stand-in kubelet forwards ports over a websocket with v4.channel.k8s.io only, and kubectl does not speak \
+             that",
         );
+    };
+    let Some(ports) = ports(request) else {
+        return rest::text(StatusCode::BAD_REQUEST, "query parameter \"port\" is required");
     };
     let accept = derive_accept_key(nonce.as_bytes());
     let Ok(accept) = HeaderValue::from_str(&accept) else {

@@ -17,6 +17,7 @@
 mod agent;
 mod balancer;
 mod cache;
+mod certificate;
 mod container;
 pub mod controllers;
 mod daemon;

@@ -302,6 +302,7 @@ impl PodTask {
             env: one.env.clone(),
             files: std::mem::take(&mut one.files),
             log: log.clone(),
+            liveness: one.liveness(self.shared.timing.probe_second),
             stop: self.shared.stop.child_token(),
             exit: CancellationToken::new(),
         };

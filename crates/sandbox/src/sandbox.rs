@@ -10,6 +10,7 @@ use api_server::{
     ApiServer, User,
     http::{Body, Gate, Hooks, Kubelets, RequestLog, Users},
 };
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clock::Clock;
 use futures::future::BoxFuture;
 use http_body_util::BodyExt;
@@ -17,10 +18,11 @@ use hyper::body::Incoming;
 use kube::{Client, config::Kubeconfig};
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinSet};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    controllers,
+    certificate, controllers,
     daemon::rest,
     error::SandboxError,
     fault::Faults,
@@ -70,6 +72,9 @@ struct Embedded {
 /// An API server's door to other processes.
 struct Listening {
     address: SocketAddr,
+    tls: TlsAcceptor,
+    /// In PEM.
+    certificate: String,
     token: String,
     /// Cancelled to close it; none while it is closed.
     stop: Option<CancellationToken>,
@@ -191,7 +196,7 @@ impl Sandbox {
         Ok(&self.cluster(cluster)?.hooks.users)
     }
 
-    /// Also listens on loopback TCP (plain HTTP, bearer token), and returns a kubeconfig with one context per cluster,
+    /// Also listens on loopback TCP (TLS, bearer token), and returns a kubeconfig with one context per cluster,
     /// named as it. Asked again, it returns the same one.
     ///
     /// # Errors
@@ -199,14 +204,18 @@ impl Sandbox {
     pub async fn listen(&self) -> Result<Kubeconfig, SandboxError> {
         let (mut clusters, mut users, mut contexts) = (Vec::new(), Vec::new(), Vec::new());
         for cluster in &self.clusters {
-            let known = cluster.listening().as_ref().map(|it| (it.address, it.token.clone()));
-            let (address, token) = match known {
-                Some(known) => known,
-                None => cluster.listen(&self.stop).await?,
-            };
+            if cluster.listening().is_none() {
+                cluster.listen(&self.stop).await?;
+            }
             let name = &cluster.name;
-            clusters.push(json!({ "name": name, "cluster": { "server": format!("http://{address}") } }));
-            users.push(json!({ "name": name, "user": { "token": token } }));
+            if let Some(Listening { address, certificate, token, .. }) = &*cluster.listening() {
+                let way = json!({
+                    "server": format!("https://{address}"),
+                    "certificate-authority-data": BASE64_STANDARD.encode(certificate),
+                });
+                clusters.push(json!({ "name": name, "cluster": way }));
+                users.push(json!({ "name": name, "user": { "token": token } }));
+            }
             contexts.push(json!({ "name": name, "context": { "cluster": name, "user": name } }));
         }
         let current = self.clusters.first().map(|cluster| cluster.name.as_str());
@@ -234,7 +243,7 @@ impl Sandbox {
     /// When there is no such cluster, or its port was taken meanwhile.
     pub async fn set_listening(&self, cluster: &str, open: bool) -> Result<(), SandboxError> {
         let found = self.cluster(cluster)?;
-        let address = {
+        let (address, tls) = {
             let mut listening = found.listening();
             let Some(listening) = listening.as_mut() else { return Ok(()) };
             match (open, listening.stop.take()) {
@@ -245,7 +254,7 @@ impl Sandbox {
                     return Ok(());
                 }
             }
-            listening.address
+            (listening.address, listening.tls.clone())
         };
         if !open {
             // The listener is closed by its task; until then the port would still answer.
@@ -255,7 +264,7 @@ impl Sandbox {
             return Ok(());
         }
         let stop = self.stop.child_token();
-        found.bind(address, stop.clone()).await?;
+        found.bind(address, tls, stop.clone()).await?;
         if let Some(listening) = found.listening().as_mut() {
             listening.stop = Some(stop);
         }
@@ -297,16 +306,23 @@ impl Embedded {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn listen(&self, parent: &CancellationToken) -> Result<(SocketAddr, String), SandboxError> {
+    async fn listen(&self, parent: &CancellationToken) -> Result<(), SandboxError> {
+        let failed = |why: String| SandboxError::Listen { cluster: self.name.clone(), why };
+        let (tls, certificate) = certificate::make().map_err(failed)?;
         let stop = parent.child_token();
-        let address = self.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), stop.clone()).await?;
+        let address = self.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls.clone(), stop.clone()).await?;
         let token = way::secret();
         self.hooks.users.insert(token.clone(), User::admin());
-        *self.listening() = Some(Listening { address, token: token.clone(), stop: Some(stop) });
-        Ok((address, token))
+        *self.listening() = Some(Listening { address, tls, certificate, token, stop: Some(stop) });
+        Ok(())
     }
 
-    async fn bind(&self, address: SocketAddr, stop: CancellationToken) -> Result<SocketAddr, SandboxError> {
+    async fn bind(
+        &self,
+        address: SocketAddr,
+        tls: TlsAcceptor,
+        stop: CancellationToken,
+    ) -> Result<SocketAddr, SandboxError> {
         let failed =
             |error: std::io::Error| SandboxError::Listen { cluster: self.name.clone(), why: error.to_string() };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -315,7 +331,7 @@ impl Embedded {
         let hooks = Hooks { connections: Default::default(), ..self.hooks.clone() };
         let (server, name) = (self.server.clone(), self.name.clone());
         tokio::spawn(async move {
-            if let Err(error) = api_server::http::listen(server, listener, hooks, stop).await {
+            if let Err(error) = api_server::http::listen(server, listener, Some(tls), hooks, stop).await {
                 tracing::warn!(%error, cluster = name, "an API server of the sandbox does not listen any more");
             }
         });

@@ -93,6 +93,13 @@ impl Vessel {
         self.serves_at = Some(Instant::now() + timing.start.of(&self.image.component));
     }
 
+    /// How long its liveness probe has to fail until it is started again, if it has one.
+    pub(crate) fn liveness(&self, second: Duration) -> Option<Duration> {
+        let probe = self.spec.liveness_probe.as_ref()?;
+        let count = |given: Option<i32>, default| given.and_then(|it| u32::try_from(it).ok()).unwrap_or(default);
+        Some(second * count(probe.period_seconds, 10) * count(probe.failure_threshold, 3))
+    }
+
     /// Its daemon is to be started now.
     pub(crate) fn due(&self) -> bool {
         self.since.is_some() && self.daemon.is_none() && self.serves_at.is_some_and(|at| at <= Instant::now())

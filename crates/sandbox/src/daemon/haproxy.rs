@@ -2,6 +2,8 @@
 //! answers on its runtime socket. The text's own meaning in every detail is tested with the real haproxy.
 
 mod config;
+mod expression;
+mod frontend;
 mod route;
 mod table;
 
@@ -14,12 +16,12 @@ use std::{
 use clock::Clock;
 use jiff::Timestamp;
 
-pub(crate) use self::route::Upstream;
 use self::{
     config::{Admin, CONFIG, Server, State, read},
     route::route,
     table::{Entry, Table},
 };
+pub(crate) use self::{expression::RoomRequest, route::Upstream};
 use super::{Start, log::Log};
 use crate::{
     container::File,
@@ -46,8 +48,12 @@ impl Haproxy {
     pub(crate) fn start(start: &Start) -> Result<Arc<Self>, String> {
         let text = config(&start.files).ok_or_else(|| format!("Could not open configuration file {CONFIG}"))?;
         let hostname = start.env("HOSTNAME").unwrap_or(&start.key.name).to_owned();
+        let state = read(text, &hostname)?;
+        for line in &state.ignored {
+            start.log.say(format!("not followed in the sandbox: {line}"));
+        }
         let proxy = Arc::new(Self {
-            state: Mutex::new(read(text, &hostname)?),
+            state: Mutex::new(state),
             peers: Mutex::default(),
             key: start.key.clone(),
             hostname,
@@ -64,10 +70,10 @@ impl Haproxy {
         &self.key
     }
 
-    /// Sends a request for a room on its way, and tells the peers what the table says of it now.
-    pub(crate) fn route(&self, key: &str, keep: bool) -> Option<Upstream> {
-        let routed = route(&mut self.state(), key, keep);
-        if let Some((table, entry)) = &routed.told {
+    /// Sends a request on its way, and tells the peers what the table says of its room now.
+    pub(crate) fn route(&self, request: &RoomRequest) -> Option<Upstream> {
+        let routed = route(&mut self.state(), request);
+        if let Some((table, key, entry)) = &routed.told {
             self.tell(table, key, *entry);
         }
         routed.upstream
@@ -338,6 +344,9 @@ fn entries(name: &str, table: &Table) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod rendered_tests;
 
 #[cfg(test)]
 mod tests {

@@ -134,10 +134,11 @@ impl Jicofo {
         let mut state = self.state();
         let state = &mut *state;
         // Without its server it knows nothing new.
-        if self.server().is_none() || (!self.look(&mut state.view) && !state.meetings.waits()) {
+        let Some(server) = self.server() else { return BTreeSet::new() };
+        if !self.look(&mut state.view) && !state.meetings.waits() {
             return BTreeSet::new();
         }
-        state.meetings.give_up_missing(&state.view.bridges)
+        state.meetings.give_up_missing(&state.view.bridges, |bridge| server.said_goodbye(bridge))
     }
 
     /// The moves that were asked for over REST since the last call.

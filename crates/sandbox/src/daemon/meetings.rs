@@ -70,20 +70,28 @@ impl Meetings {
         }
     }
 
-    /// Gives up the bridges that left the brewery; returns who they were. Their people are invited anew.
-    pub(crate) fn give_up_missing(&mut self, bridges: &[(String, BridgePresence)]) -> BTreeSet<u64> {
+    /// Gives up the bridges that left the brewery: at once those that ended or said goodbye, else when their place is
+    /// not kept any longer. Returns who they were; their people are invited anew.
+    pub(crate) fn give_up_missing(
+        &mut self,
+        bridges: &[(String, BridgePresence)],
+        said_goodbye: impl Fn(u64) -> bool,
+    ) -> BTreeSet<u64> {
         let there: BTreeSet<u64> = bridges.iter().map(|(_, bridge)| bridge.seats.id).collect();
         let sessions = self.by_room.values().flatten();
         let missing: BTreeMap<u64, bool> = sessions
             .filter(|session| !there.contains(&session.seats.id))
-            .map(|session| (session.seats.id, session.seats.ended.is_cancelled()))
+            .map(|session| {
+                let id = session.seats.id;
+                (id, session.seats.ended.is_cancelled() || said_goodbye(id))
+            })
             .collect();
         let now = Instant::now();
         self.missing.retain(|id, _| missing.contains_key(id));
         let mut lost = BTreeSet::new();
-        for (id, ended) in missing {
+        for (id, over) in missing {
             let since = *self.missing.entry(id).or_insert(now);
-            if ended || now.duration_since(since) >= RESUME {
+            if over || now.duration_since(since) >= RESUME {
                 lost.insert(id);
             }
         }

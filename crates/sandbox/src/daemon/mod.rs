@@ -18,6 +18,7 @@ mod xmpp;
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -25,7 +26,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{bridge::Bridge, log::Log, recorder::Recorder, web::Web};
-pub(crate) use self::{haproxy::Haproxy, jicofo::Jicofo, meetings::Move, prosody::Prosody};
+pub(crate) use self::{
+    haproxy::{Haproxy, RoomRequest},
+    jicofo::Jicofo,
+    meetings::Move,
+    prosody::Prosody,
+};
 use crate::{
     container::File,
     state::{PodKey, Shared},
@@ -76,6 +82,8 @@ pub(crate) struct Start {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) files: Vec<File>,
     pub(crate) log: Log,
+    /// How long its liveness probe has to fail until the node starts its container again, if it has one.
+    pub(crate) liveness: Option<Duration>,
     /// Cancelled to stop the daemon.
     pub(crate) stop: CancellationToken,
     /// Cancelled by the daemon when it ends by itself.

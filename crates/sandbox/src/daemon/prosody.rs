@@ -1,7 +1,7 @@
 //! The XMPP server: accounts, one internal component for the breweries, and who is in which room.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -33,6 +33,8 @@ pub(crate) struct Prosody {
     domains: Vec<String>,
     room_domains: Vec<String>,
     rooms: Mutex<BTreeMap<String, Room>>,
+    /// The bridges that said goodbye to a room, and did not come again.
+    left: Mutex<BTreeSet<u64>>,
     sessions: AtomicU64,
     changes: AtomicU64,
     stop: CancellationToken,
@@ -75,6 +77,7 @@ impl Prosody {
                 env("XMPP_MUC_DOMAIN", "muc.meet.jitsi"),
             ],
             rooms: Mutex::default(),
+            left: Mutex::default(),
             sessions: AtomicU64::new(1),
             changes: AtomicU64::new(0),
             stop: start.stop.clone(),
@@ -94,6 +97,11 @@ impl Prosody {
     /// Grows whenever an occupant of a room comes, goes or tells something.
     pub(crate) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Whether a bridge left by itself. One whose link broke keeps its place for a while, as the others see it.
+    pub(crate) fn said_goodbye(&self, bridge: u64) -> bool {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).contains(&bridge)
     }
 
     /// Checks a login.
@@ -142,8 +150,19 @@ pub(crate) struct Occupancy {
 }
 
 impl Occupancy {
+    /// Leaves in good order, with a word to the others.
+    pub(crate) fn say_goodbye(self, presence: &Presence) {
+        if let Presence::Bridge(bridge) = presence {
+            let mut left = self.server.left.lock().unwrap_or_else(PoisonError::into_inner);
+            left.insert(bridge.seats.id);
+        }
+    }
+
     /// Tells the room.
     pub(crate) fn publish(&self, presence: &Presence) {
+        if let Presence::Bridge(bridge) = presence {
+            self.server.left.lock().unwrap_or_else(PoisonError::into_inner).remove(&bridge.seats.id);
+        }
         let mut rooms = self.server.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let held = rooms.entry(self.room.clone()).or_default().entry(self.nick.clone()).or_default();
         held.retain(|(session, _)| *session != self.session);

@@ -1,8 +1,11 @@
 //! The recorder: waits in the brewery of each server of XMPP_SERVER for something to record.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use http::{Method, StatusCode};
@@ -30,6 +33,7 @@ pub(crate) struct Recorder {
     ending: AtomicBool,
     single_use: bool,
     expired: AtomicBool,
+    liveness: Option<Duration>,
     exit: CancellationToken,
     presence: Arc<watch::Sender<Presence>>,
 }
@@ -71,6 +75,7 @@ impl Recorder {
             ending: AtomicBool::new(false),
             single_use: start.env("JIBRI_SINGLE_USE_MODE").is_some_and(is_true),
             expired: AtomicBool::new(false),
+            liveness: start.liveness,
             exit: start.exit.clone(),
             presence,
         })
@@ -85,10 +90,21 @@ impl Recorder {
         if self.single_use && before.busy() && !load.busy() {
             // Said on its own port only: focuses go on to see it busy.
             self.expired.store(true, Ordering::Relaxed);
+            self.recycle();
         } else {
             self.presence.send_replace(Presence::Recorder { busy: load.busy() });
         }
         self.end_when_idle();
+    }
+
+    /// The liveness probe fails on a recorder that is used up, and the node starts its container again.
+    fn recycle(&self) {
+        let Some(after) = self.liveness else { return };
+        let exit = self.exit.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            exit.cancel();
+        });
     }
 
     /// What gracefulShutdown asks for.

@@ -133,7 +133,10 @@ impl Keeper {
                     self.set(Link { connected: true, joined: rooms.len() }, Some(Arc::clone(&server)));
                     self.hold(&server, &rooms, &mut presence).await;
                     self.set(Link::default(), None);
-                    drop(rooms);
+                    if self.stop.is_cancelled() {
+                        let last = presence.borrow().clone();
+                        rooms.into_iter().for_each(|room| room.say_goodbye(&last));
+                    }
                 }
                 Err(why) => {
                     if why != said {

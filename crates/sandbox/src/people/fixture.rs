@@ -20,6 +20,21 @@ use crate::{
 
 const NS: &str = "meet";
 
+/// What the requests of pages are about. The rendered configuration is tested elsewhere.
+const ROOMS: &str = "frontend entrance
+  acl signalling path_end /xmpp-websocket
+  http-request set-var(txn.room) url_param(room),lower
+  http-request set-var(txn.key) path,regsub(/[^/]*$,),lower,concat(/,txn.room)
+  default_backend live
+";
+const STICK: &str = "backend rooms
+  stick-table type string len 255 size 200k expire 24h peers fleet
+backend live
+  stick match var(txn.key) table rooms
+  stick store-request var(txn.key) table rooms
+  default-server check inter 5s fall 36 rise 2
+";
+
 /// How large the fleet is.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
@@ -109,14 +124,12 @@ impl Fixture {
             ));
         }
         let ids: Vec<String> = (0..self.size.shards).map(|shard| (shard + 10).to_string()).collect();
+        text.push_str(ROOMS);
         text.push_str(&format!(
-            "frontend entrance\n  use_backend live if {{ var(txn.key),table_server_id(rooms) -m int {} }}\n  default_backend live\n",
+            "  use_backend live if {{ var(txn.key),table_server_id(rooms) -m int {} }}\n",
             ids.join(" ")
         ));
-        text.push_str(
-            "backend rooms\n  stick-table type string len 255 size 200k expire 24h peers fleet\nbackend live\n",
-        );
-        text.push_str("  stick match var(txn.key) table rooms\n  default-server check inter 5s fall 36 rise 2\n");
+        text.push_str(STICK);
         for shard in 0..self.size.shards {
             let host = host(&format!("shard{shard}-web"));
             text.push_str(&format!("  server shard{shard} {host}:80 id {} weight 1\n", shard + 10));
@@ -139,10 +152,21 @@ impl Fixture {
     /// Asks the daemon of a pod over HTTP; gives its status and JSON.
     #[must_use]
     pub fn ask(&self, pod: &str, port: u16, method: &str, path: &str) -> (u16, Json) {
+        self.request(pod, port, http::Request::builder().method(method).uri(path), String::new())
+    }
+
+    /// Tells the daemon of a pod something in JSON.
+    #[must_use]
+    pub fn tell(&self, pod: &str, port: u16, path: &str, body: &Json) -> (u16, Json) {
+        let request = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
+        self.request(pod, port, request, body.to_string())
+    }
+
+    fn request(&self, pod: &str, port: u16, request: http::request::Builder, body: String) -> (u16, Json) {
         let Some((_, daemon)) = self.world.shared().instance(&key(pod)).and_then(|it| it.listener(port)) else {
             return (0, Json::Null);
         };
-        let Ok(request) = http::Request::builder().method(method).uri(path).body(hyper::body::Bytes::new()) else {
+        let Ok(request) = request.body(hyper::body::Bytes::from(body)) else {
             return (0, Json::Null);
         };
         let response = daemon.http(port, &request);
@@ -177,6 +201,7 @@ impl Fixture {
             env: all,
             files: files.into_iter().collect(),
             log: instance.log(component),
+            liveness: None,
             stop: CancellationToken::new(),
             exit: CancellationToken::new(),
         };

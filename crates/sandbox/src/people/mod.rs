@@ -1,12 +1,15 @@
 //! Callers: conferences come, last and end as on a working day, over the entrance, the shards and the bridges that run
 //! in the pods; and every interruption of every person is counted by its cause.
 
+mod coming;
+mod crowd;
 mod engine;
 #[doc(hidden)]
 pub mod fixture;
 mod load;
 mod random;
 mod report;
+mod trouble;
 mod ways;
 
 use std::{

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-/// Interruptions by what caused them. Each counts one participant once.
+/// Interruptions by what caused them. Each is one participant from when something broke until he was back: what befell
+/// him in between belongs to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Interruptions {
     /// The bridge ended with people on it: seconds without media.
@@ -42,16 +43,31 @@ impl Interruptions {
             + self.websocket_cut
     }
 
-    pub(super) const fn count(&mut self, cause: Cause) {
-        let counter = match cause {
+    pub(super) const fn of(&mut self, cause: Cause) -> &mut u64 {
+        match cause {
             Cause::BridgeKilled => &mut self.bridge_killed,
             Cause::BridgeMoved => &mut self.bridge_moved,
             Cause::MediaCut => &mut self.media_cut,
             Cause::ShardRestarted => &mut self.shard_restarted,
             Cause::WrongShard => &mut self.wrong_shard,
             Cause::WebsocketCut => &mut self.websocket_cut,
-        };
-        *counter += 1;
+        }
+    }
+}
+
+impl Cause {
+    /// Whether it is what somebody remembers of the two: a page loaded anew is more than a silence, and that is more
+    /// than a websocket that nobody misses.
+    pub(super) const fn outweighs(self, other: Self) -> bool {
+        self.weight() > other.weight()
+    }
+
+    const fn weight(self) -> u8 {
+        match self {
+            Self::WebsocketCut => 0,
+            Self::BridgeKilled | Self::BridgeMoved | Self::MediaCut => 1,
+            Self::ShardRestarted | Self::WrongShard => 2,
+        }
     }
 }
 

@@ -139,3 +139,94 @@ async fn the_same_seed_brings_the_same_people() {
     assert_eq!(reports[0], reports[1]);
     assert!(reports[0].interruptions.bridge_killed > 0 && reports[0].conferences > 300, "{:?}", reports[0].events);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_while_he_is_on_the_way_back_is_not_waited_for() {
+    let fixture = Fixture::start(SMALL);
+    seconds(20).await;
+    let callers = People::start(fixture.world(), Load::none(), 1);
+    callers.meet("/short", 4, Duration::from_secs(60));
+    seconds(5).await;
+    // No way back in: neither by a websocket nor by a page.
+    for gone in ["haproxy-0", "haproxy-1", "shard0-prosody", "shard1-prosody"] {
+        fixture.kill(gone);
+        seconds(2).await;
+    }
+    callers.meet("/late", 2, Duration::from_secs(30));
+    seconds(120).await;
+    assert_eq!(callers.report().participants_now, 0);
+    let begun = tokio::time::Instant::now();
+    assert!(callers.settle().await, "everybody has gone");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_event_is_one_interruption() {
+    let (fixture, callers) = met(SMALL, 6).await;
+    let shard = shard_of(&fixture);
+    // The entrance forgets its rooms and leads to the other shard: the websocket breaks, and comes back elsewhere.
+    for proxy in 0..2 {
+        fixture.kill(&format!("haproxy-{proxy}"));
+    }
+    seconds(1).await;
+    for proxy in 0..2 {
+        fixture.start_proxy(proxy);
+        assert_eq!(
+            fixture.say(&format!("haproxy-{proxy}"), &format!("set server live/shard{shard} weight 0")).trim(),
+            ""
+        );
+    }
+    seconds(120).await;
+    assert!(callers.settle().await);
+    let report = callers.report();
+    assert_eq!((report.interruptions.wrong_shard, report.interruptions.total()), (6, 6), "{report:?}");
+    assert_eq!((report.interrupted_participants, report.worst), (6, 1));
+    assert_eq!(shard_of(&fixture), 1 - shard);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_that_stays_away_is_one_interruption() {
+    let (fixture, callers) = met(SMALL, 6).await;
+    for proxy in 0..2 {
+        fixture.kill(&format!("haproxy-{proxy}"));
+    }
+    seconds(300).await;
+    assert_eq!(callers.report().participants_now, 0, "sessions are given up after a minute");
+    for proxy in 0..2 {
+        fixture.start_proxy(proxy);
+    }
+    assert!(callers.settle().await);
+    let report = callers.report();
+    assert_eq!((report.interruptions.websocket_cut, report.interruptions.total()), (6, 6), "{report:?}");
+    assert_eq!(report.participants_now, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_on_a_bridge_that_is_detached_moves_at_once() {
+    let (fixture, callers) = met(SMALL, 10).await;
+    let bridge = bridge_of(&fixture);
+    let id = format!("shard{}", shard_of(&fixture));
+    let (code, _) = fixture.tell(&bridge, 8080, "/colibri/muc-client/remove", &json!({ "id": id }));
+    assert_eq!(code, 200);
+    seconds(2).await;
+    assert_eq!(callers.report().interruptions.bridge_moved, 10);
+    assert!(callers.settle().await);
+    assert_ne!(bridge_of(&fixture), bridge);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_stays_away_keeps_its_rooms_for_three_minutes() {
+    let (fixture, callers) = met(SMALL, 6).await;
+    let shard = shard_of(&fixture);
+    fixture.kill(&format!("shard{shard}-prosody"));
+    seconds(170).await;
+    let down = format!("live,shard{shard},0,0,0,0,,0,0,0,,0,,0,0,0,0,DOWN");
+    assert_eq!(callers.report().participants_now, 0, "503 rather than another shard");
+    assert!(!fixture.say("haproxy-0", "show stat").contains(&down));
+    seconds(60).await;
+    assert!(fixture.say("haproxy-0", "show stat").contains(&down));
+    assert!(callers.settle().await);
+    let report = callers.report();
+    assert_eq!((report.participants_now, report.interruptions.shard_restarted), (6, 6));
+    assert_eq!((report.interruptions.total(), report.worst, shard_of(&fixture)), (6, 1, 1 - shard));
+}

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    daemon::{Haproxy, Jicofo, Prosody},
+    daemon::{Haproxy, Jicofo, Prosody, RoomRequest},
     state::Shared,
 };
 
@@ -34,14 +34,16 @@ pub(super) struct Way {
     pub(super) fronts: [CancellationToken; 2],
 }
 
+/// Proxies that run.
+type Entrance = Vec<(Arc<Haproxy>, CancellationToken)>;
 /// A web server's address: cluster, host and port.
 type Target = (usize, Arc<str>, u16);
 
 /// All ways in.
 pub(super) struct Ways {
     seen: Option<u64>,
-    /// By namespace and cluster: the proxies of each fleet.
-    entrances: Vec<Vec<(Arc<Haproxy>, CancellationToken)>>,
+    /// By cluster and namespace: the proxies of each fleet. One that had some once is never entered without.
+    entrances: BTreeMap<(usize, String), Entrance>,
     /// Where proxies' servers lead; nothing for those that do not answer.
     targets: BTreeMap<Target, Option<(Arc<Shard>, CancellationToken)>>,
     /// The web servers, for fleets without a proxy.
@@ -54,7 +56,7 @@ impl Ways {
     pub(super) const fn new() -> Self {
         Self {
             seen: None,
-            entrances: Vec::new(),
+            entrances: BTreeMap::new(),
             targets: BTreeMap::new(),
             webs: Vec::new(),
             shards: Vec::new(),
@@ -73,11 +75,11 @@ impl Ways {
         self.seen = Some(now);
         self.targets.clear();
         self.shards.retain(|shard| !shard.is_over());
-        let mut entrances: BTreeMap<(usize, String), Vec<_>> = BTreeMap::new();
+        self.entrances.values_mut().for_each(Vec::clear);
         let mut webs = Vec::new();
         for (key, instance) in shared.instances() {
             if let Some((proxy, ended)) = instance.proxy_life() {
-                entrances.entry((key.cluster, key.namespace.clone())).or_default().push((proxy, ended));
+                self.entrances.entry((key.cluster, key.namespace.clone())).or_default().push((proxy, ended));
             }
             if let Some(shard) = instance.web().and_then(|(web, host, port)| {
                 let there = crate::network::resolve(shared, key.cluster, &host, port).ok()?;
@@ -87,12 +89,17 @@ impl Ways {
                 webs.push(shard);
             }
         }
-        self.entrances = entrances.into_values().collect();
         self.webs = webs;
     }
 
     /// Sends a request for a room through some proxy.
-    pub(super) fn enter(&mut self, shared: &Shared, key: &str, number: usize, random: &mut Random) -> Option<Way> {
+    pub(super) fn enter(
+        &mut self,
+        shared: &Shared,
+        request: &RoomRequest,
+        number: usize,
+        random: &mut Random,
+    ) -> Option<Way> {
         if self.entrances.is_empty() {
             let count = self.webs.len();
             let (_, prosody, web) = self.webs.get(number.checked_rem(count)?)?;
@@ -100,27 +107,38 @@ impl Ways {
             let shard = self.shard(shared, prosody)?;
             return Some(Way { shard, fronts: [web.clone(), web] });
         }
-        let entrance = self.entrances.get(number % self.entrances.len())?;
+        let entrance = self.entrances.values().nth(number % self.entrances.len())?;
         let (proxy, ended) = entrance.get(random.below(entrance.len()))?.clone();
         if ended.is_cancelled() {
             return None;
         }
-        let (shard, web) = self.behind(shared, &proxy, key)?;
+        let (shard, web) = self.behind(shared, &proxy, request)?;
         Some(Way { shard, fronts: [ended, web] })
     }
 
     /// What every proxy answers to a room's keep-alive: each refreshes its entry.
-    pub(super) fn ask(&mut self, shared: &Shared, key: &str, number: usize, random: &mut Random) -> Option<u64> {
-        let entrance = self.entrances.get(number.checked_rem(self.entrances.len())?)?;
+    pub(super) fn ask(
+        &mut self,
+        shared: &Shared,
+        request: &RoomRequest,
+        number: usize,
+        random: &mut Random,
+    ) -> Option<u64> {
+        let entrance = self.entrances.values().nth(number.checked_rem(self.entrances.len())?)?;
         let (proxy, ended) = entrance.get(random.below(entrance.len()))?.clone();
         if ended.is_cancelled() {
             return None;
         }
-        self.behind(shared, &proxy, key).map(|(shard, _)| shard.id)
+        self.behind(shared, &proxy, request).map(|(shard, _)| shard.id)
     }
 
-    fn behind(&mut self, shared: &Shared, proxy: &Haproxy, key: &str) -> Option<(Arc<Shard>, CancellationToken)> {
-        let upstream = proxy.route(key, true)?;
+    fn behind(
+        &mut self,
+        shared: &Shared,
+        proxy: &Haproxy,
+        request: &RoomRequest,
+    ) -> Option<(Arc<Shard>, CancellationToken)> {
+        let upstream = proxy.route(request)?;
         let cluster = proxy.key().cluster;
         let at = (cluster, Arc::clone(&upstream.host), upstream.port);
         if let Some(found) = self.targets.get(&at) {
@@ -146,7 +164,7 @@ impl Ways {
     }
 
     pub(super) fn fronts_over(&self) -> bool {
-        self.entrances.iter().flatten().any(|(_, ended)| ended.is_cancelled())
+        self.entrances.values().flatten().any(|(_, ended)| ended.is_cancelled())
             || self.webs.iter().any(|(_, _, ended)| ended.is_cancelled())
     }
 }

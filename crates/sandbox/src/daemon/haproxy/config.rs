@@ -2,24 +2,28 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::table::Table;
+use super::{
+    expression::Expression,
+    frontend::{Frontend, Stick},
+    table::Table,
+};
 
 /// The file's name.
 pub(crate) const CONFIG: &str = "haproxy.cfg";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A configuration, and what happened to it at run time.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct State {
     pub(crate) text: String,
     pub(crate) socket: Option<u16>,
     pub(crate) servers: Vec<Server>,
     pub(crate) tables: BTreeMap<String, Table>,
-    /// A backend, and the servers whose rooms go there.
-    pub(crate) rules: Vec<(String, Vec<u32>)>,
-    pub(crate) default_backend: Option<String>,
-    /// By backend, the table in which it looks.
-    pub(crate) sticks: BTreeMap<String, String>,
+    pub(super) frontend: Frontend,
+    /// By backend.
+    pub(super) sticks: BTreeMap<String, Stick>,
+    /// Lines that decide where a request goes, and that are not followed here.
+    pub(crate) ignored: Vec<String>,
     /// The other proxies: host and port.
     pub(crate) peers: Vec<(String, u16)>,
 }
@@ -81,9 +85,23 @@ pub(crate) fn read(text: &str, hostname: &str) -> Result<State, String> {
             _ => {}
         }
         let words: Vec<&str> = line.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
+        let followed = match words[..] {
+            ["stick", rule @ ("match" | "on" | "store-request"), key, ref rest @ ..] => {
+                stick(&mut state, &section.name, rule, key, rest)
+            }
+            _ => !section.frontend || state.frontend.take(&words),
+        };
+        if !followed {
+            state.ignored.push(line.to_owned());
+        }
         match words[..] {
             [kind @ ("backend" | "listen" | "frontend" | "peers"), name, ..] => {
-                section = Section { name: name.to_owned(), peers: kind == "peers", check: Vec::new() };
+                section = Section {
+                    name: name.to_owned(),
+                    peers: kind == "peers",
+                    frontend: kind == "frontend",
+                    check: Vec::new(),
+                };
                 // haproxy numbers its proxies from 2 on when it numbers them itself.
                 backend_id = backend_id.max(1) + 1;
             }
@@ -99,15 +117,6 @@ pub(crate) fn read(text: &str, hostname: &str) -> Result<State, String> {
                 };
                 state.tables.insert(section.name.clone(), Table::new(expire));
             }
-            ["stick", "match" | "on", ref rest @ ..] => {
-                let table = after(rest, "table").unwrap_or(&section.name).to_owned();
-                state.sticks.insert(section.name.clone(), table);
-            }
-            ["use_backend", backend, "if", "{", _, "-m", "int", ref ids @ ..] => {
-                let ids = ids.iter().filter_map(|id| id.parse().ok()).collect();
-                state.rules.push((backend.to_owned(), ids));
-            }
-            ["default_backend", backend, ..] => state.default_backend = Some(backend.to_owned()),
             ["default-server", ref rest @ ..] => section.check = rest.iter().map(|word| (*word).to_owned()).collect(),
             ["server" | "peer", name, ref rest @ ..] if section.peers => {
                 let address = rest.first().and_then(|address| address.rsplit_once(':'));
@@ -130,10 +139,25 @@ pub(crate) fn read(text: &str, hostname: &str) -> Result<State, String> {
     Ok(state)
 }
 
+/// Takes a `stick` rule over; says whether it is understood.
+fn stick(state: &mut State, backend: &str, rule: &str, key: &str, rest: &[&str]) -> bool {
+    let table = after(rest, "table").unwrap_or(backend).to_owned();
+    let condition = rest.iter().position(|word| *word == "if").and_then(|at| rest.get(at..)).unwrap_or_default();
+    let (Some(key), Some(condition)) = (Expression::read(key), Frontend::stick_condition(condition)) else {
+        return false;
+    };
+    let stick = state.sticks.entry(backend.to_owned()).or_insert(Stick { table, key, store: None });
+    if rule != "match" {
+        stick.store = Some(condition);
+    }
+    true
+}
+
 #[derive(Default)]
 struct Section {
     name: String,
     peers: bool,
+    frontend: bool,
     /// The words of its `default-server`.
     check: Vec<String>,
 }

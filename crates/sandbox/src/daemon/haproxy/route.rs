@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::{
     config::{Admin, Server, State},
+    expression::RoomRequest,
+    frontend::Judged,
     table::Entry,
 };
 
@@ -18,34 +20,32 @@ pub(crate) struct Upstream {
 /// What one request did.
 pub(crate) struct Routed {
     pub(crate) upstream: Option<Upstream>,
-    /// The table, and the entry which its peers are told.
-    pub(crate) told: Option<(String, Entry)>,
+    /// The table, the key, and the entry which peers are told.
+    pub(crate) told: Option<(String, String, Entry)>,
 }
 
-/// Sends a request for a room on its way; one that is signalling has the room's server kept.
-pub(crate) fn route(state: &mut State, key: &str, keep: bool) -> Routed {
+/// Sends a request on its way.
+pub(crate) fn route(state: &mut State, request: &RoomRequest) -> Routed {
     let nowhere = Routed { upstream: None, told: None };
-    let Some(default) = state.default_backend.clone() else { return nowhere };
-    // The frontend's rules look into the same table as the backends.
-    let Some(name) = state.sticks.get(&default).cloned() else {
-        let upstream = balance(&state.servers, &default, key).map(upstream_of);
+    let State { frontend, tables, sticks, servers, .. } = state;
+    let Some(Judged { backend, key, store }) = frontend.judge(request, tables, sticks) else { return nowhere };
+    let stick = sticks.get(backend).and_then(|stick| Some((tables.get_mut(&stick.table)?, &stick.table)));
+    let (Some(key), Some((table, name))) = (&key, stick) else {
+        let upstream = balance(servers, backend, key.as_deref().unwrap_or_default()).map(upstream_of);
         return Routed { upstream, told: None };
     };
-    let known = state.tables.get_mut(&name).and_then(|table| table.touch(key));
-    let backend = known
-        .and_then(|entry| state.rules.iter().find(|(_, ids)| ids.contains(&entry.server)))
-        .map_or(&default, |(backend, _)| backend);
+    let told = |entry: Entry| Some((name.clone(), key.clone(), entry));
+    let known = table.touch(key);
     let stuck = known.and_then(|entry| {
-        let mut servers = state.servers.iter();
-        servers.find(|server| server.backend == *backend && server.id == entry.server && usable(server))
+        let mut servers = servers.iter();
+        servers.find(|server| server.backend == backend && server.id == entry.server && usable(server))
     });
     if let (Some(server), Some(entry)) = (stuck, known) {
-        return Routed { upstream: Some(upstream_of(server)), told: Some((name, entry)) };
+        return Routed { upstream: Some(upstream_of(server)), told: told(entry) };
     }
-    let Some(server) = balance(&state.servers, backend, key) else { return nowhere };
-    let upstream = upstream_of(server);
-    let told = state.tables.get_mut(&name).filter(|_| keep).map(|table| table.put(key, upstream.id));
-    Routed { upstream: Some(upstream), told: told.map(|entry| (name, entry)) }
+    let Some(server) = balance(servers, backend, key) else { return nowhere };
+    let entry = store.then(|| table.put(key, server.id));
+    Routed { upstream: Some(upstream_of(server)), told: entry.and_then(told) }
 }
 
 fn upstream_of(server: &Server) -> Upstream {
