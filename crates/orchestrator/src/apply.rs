@@ -18,6 +18,9 @@ use crate::{Fatal, Options, Session, secrets};
 /// The shortest and the longest pause between two looks when nothing can be done but wait.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
+/// The longest pause when steps are possible but nothing comes of them.
+const PAUSE_AT_FAILURE: Duration = Duration::from_secs(5);
+
 /// Makes the fleet real: until it has converged, is blocked, or the time is up.
 ///
 /// # Errors
@@ -43,7 +46,9 @@ pub async fn apply(loaded: &Loaded, options: &Options, tell: &(dyn Fn(Event) + S
             let before = (run.done.written, run.done.deleted);
             run.act(&mut round, steps).await;
             if before == (run.done.written, run.done.deleted) {
-                sleep(PAUSE.0).await;
+                // What could not be done now is asked again, ever more slowly: a cluster may be gone.
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_AT_FAILURE);
             } else {
                 pause = PAUSE.0;
             }

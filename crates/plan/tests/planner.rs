@@ -191,6 +191,28 @@ fn bridges_are_replaced_one_at_a_time_drained_and_seen_empty() {
 }
 
 #[test]
+fn a_bridge_that_pulls_its_new_image_still_has_its_turn() {
+    let mut stage = Stage::converged(split());
+    stage.change_bridges();
+    for _ in 0..3 {
+        stage.advance();
+    }
+    let view = stage.view("frankfurt");
+    let mut gone = view.pods.remove("meet-jvb-eu-0-0").unwrap();
+    let object = view.objects.iter_mut().find(|(object, _)| object.name == "meet-jvb-eu-0" && object.kind.has_pods());
+    object.unwrap().1.body["metadata"]["generation"] = 2.into();
+    assert_eq!(kinds(&stage.plan()), [""; 0], "its pod is not there yet");
+    gone.phase = PodPhase::Waiting("ContainerCreating".into());
+    stage.view("frankfurt").pods.insert("meet-jvb-eu-0-0".into(), gone.clone());
+    let plan = stage.plan();
+    assert!(plan.steps.is_empty(), "{:?}", kinds(&plan));
+    assert!(plan.blocked.iter().any(|blocked| matches!(blocked.by, BlockedBy::Turn { .. })), "{plan:#?}");
+    gone.phase = PodPhase::Ready;
+    stage.view("frankfurt").pods.insert("meet-jvb-eu-0-0".into(), gone);
+    assert_eq!(kinds(&stage.plan()), ["drain 1"]);
+}
+
+#[test]
 fn a_busy_bridge_is_not_even_drained() {
     let mut stage = Stage::converged(split());
     stage.change_bridges();

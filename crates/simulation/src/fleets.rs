@@ -143,10 +143,7 @@ impl Made {
 
     /// The fleet file.
     pub(crate) fn text(&self) -> String {
-        let mut text = format!(
-            "fleet: meet\nurl: https://meet.example.org\nrelease: {}\nclusters:\n",
-            self.release
-        );
+        let mut text = format!("fleet: meet\nurl: https://meet.example.org\nrelease: {}\nclusters:\n", self.release);
         for name in self.clusters() {
             // Writing into a string can't fail.
             let _ = writeln!(text, "  {name}: {{ context: {name}, namespace: jitsi }}");
@@ -175,11 +172,8 @@ impl Made {
                 let _ = writeln!(text, "        env: {{ VIDEOBRIDGE_MAX_MEMORY: {value}m }}");
             }
             if pool.recorders > 0 {
-                let _ = writeln!(
-                    text,
-                    "      recorders: {{ replicas: {}, storage: {{ size: 10Gi }} }}",
-                    pool.recorders
-                );
+                let _ =
+                    writeln!(text, "      recorders: {{ replicas: {}, storage: {{ size: 10Gi }} }}", pool.recorders);
             }
         }
         text

@@ -72,7 +72,9 @@ impl Spoiler {
                     metadata.remove("resourceVersion");
                 }
             }
-            Sabotage::RenumberPort if parts.method == Method::PATCH && path.contains("/services/") && path.contains("-jvb-") => {
+            Sabotage::RenumberPort
+                if parts.method == Method::PATCH && path.contains("/services/") && path.contains("-jvb-") =>
+            {
                 self.counter += 1;
                 let shift = self.counter % 7;
                 if let Some(port) = body.pointer_mut("/spec/ports/0") {
@@ -128,7 +130,8 @@ impl Spoiler {
     /// What is really seen; `None` came if nothing did.
     pub(crate) fn answer(&mut self, _: &Method, uri: &Uri, came: Option<(u16, Vec<u8>)>) -> (u16, Vec<u8>) {
         let nothing = || {
-            let list = json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": [] });
+            let list =
+                json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": [] });
             (200, list.to_string().into_bytes())
         };
         match self.bug {

@@ -99,7 +99,9 @@ fn rule(dice: &mut Dice) -> Rule {
         0 | 1 => Which::All,
         2 => Which::Reads,
         3 => Which::Writes,
-        _ => Which::Resource(dice.pick(&["secrets", "pods", "services", "configmaps", "statefulsets"]).unwrap_or("pods").to_owned()),
+        _ => Which::Resource(
+            dice.pick(&["secrets", "pods", "services", "configmaps", "statefulsets"]).unwrap_or("pods").to_owned(),
+        ),
     };
     let refusal = |code, reason, message: &str| Fault::Refuse(api_server::ApiError::new(code, reason, message));
     let fault = match dice.between(0, 9) {
@@ -108,7 +110,11 @@ fn rule(dice: &mut Dice) -> Rule {
         2 | 3 => Fault::ResetAfter,
         4 => refusal(500, "InternalError", "Internal error occurred: etcdserver: leader changed"),
         5 => refusal(503, "ServiceUnavailable", "the server is currently unable to handle the request"),
-        6 => refusal(429, "TooManyRequests", "the server has received too many requests and has asked us to try again later"),
+        6 => refusal(
+            429,
+            "TooManyRequests",
+            "the server has received too many requests and has asked us to try again later",
+        ),
         7 => refusal(401, "Unauthorized", "Unauthorized"),
         8 => refusal(403, "Forbidden", "it is forbidden for now"),
         _ => Fault::Delay(Duration::from_millis(1), Duration::from_millis(dice.between(2, 4_000))),

@@ -30,6 +30,9 @@ const NAMESPACE: &str = "jitsi";
 /// How many undisturbed runs a fleet may need.
 const ENOUGH: usize = 6;
 
+/// How long people wait before they run a program again.
+const BREATH: Duration = Duration::from_secs(30);
+
 /// How a day went that ended well.
 #[derive(Debug, Clone)]
 pub struct Story {
@@ -161,6 +164,7 @@ impl Stage {
         self.people_come(script);
         self.trace.say(format!("the change: {}", script.changes.join(", ")));
         for trouble in &script.troubles[1] {
+            tokio::time::sleep(BREATH).await;
             self.run(&after, trouble).await?;
         }
         // With people on it, some things wait; all that may be done is done.
@@ -197,7 +201,11 @@ impl Stage {
                 request.body = body;
                 server.call(request).map_err(|error| format!("{cluster}: {error}"))
             };
-            create(&kinds::NAMESPACE, None, json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } }))?;
+            create(
+                &kinds::NAMESPACE,
+                None,
+                json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } }),
+            )?;
             for (name, labels) in [
                 ("somebody-elses", json!({ "app": "turn" })),
                 // It looks like ours, and is not: nobody has its UID in an inventory.
@@ -310,13 +318,14 @@ impl Stage {
         tokio::time::sleep(later).await;
         let mut clients = BTreeMap::new();
         for (cluster, faults) in faults {
-            let (Ok(name), Ok(inner)) = (cluster.parse::<ClusterName>(), self.sandbox.faulty_client(cluster, faults)) else {
+            let (Ok(name), Ok(inner)) = (cluster.parse::<ClusterName>(), self.sandbox.faulty_client(cluster, faults))
+            else {
                 return (End::Fatal(format!("no client for {cluster}")), String::new());
             };
             clients.insert(name, middle::client(cluster, inner, self.guard.clone(), self.sabotage));
         }
-        let mut policy = Policy::default();
-        policy.allow_disruption = self.sabotage == Some(Sabotage::DeleteBeforeEmpty);
+        let policy =
+            Policy { allow_disruption: self.sabotage == Some(Sabotage::DeleteBeforeEmpty), ..Policy::default() };
         let options = Options {
             place: Place {
                 connector: Connector::Given(clients),
@@ -374,7 +383,11 @@ impl Stage {
             }
             Blow::Partition(cluster, seconds, silent) => {
                 let Some(faults) = faults.get(cluster) else { return };
-                if silent { faults.partition() } else { faults.partition_with_resets() }
+                if silent {
+                    faults.partition()
+                } else {
+                    faults.partition_with_resets()
+                }
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
                 faults.heal();
                 self.trace.say(format!("{cluster} is back"));
@@ -437,6 +450,8 @@ impl Stage {
     async fn converge(&mut self, loaded: &Loaded, what: &str) -> Result<(), String> {
         let mut last = String::new();
         for _ in 0..ENOUGH {
+            // Somebody looks, and tries again.
+            tokio::time::sleep(BREATH).await;
             for end in self.run(loaded, &Trouble::default()).await? {
                 match end {
                     End::Done(outcome) if outcome.verdict == Verdict::Converged => return Ok(()),
@@ -500,8 +515,11 @@ fn load(made: &Made) -> Result<Loaded, String> {
 }
 
 fn described(trouble: &Trouble) -> String {
-    let mut words: Vec<String> =
-        trouble.rules.iter().map(|(cluster, rule)| format!("{cluster}: {:?} of {:?}: {:?}", rule.chance, rule.which, rule.fault)).collect();
+    let mut words: Vec<String> = trouble
+        .rules
+        .iter()
+        .map(|(cluster, rule)| format!("{cluster}: {:?} of {:?}: {:?}", rule.chance, rule.which, rule.fault))
+        .collect();
     words.extend(trouble.kill.map(|(at, moment)| format!("killed {moment:?} request {at}")));
     words.extend(trouble.blow.map(|(after, blow)| format!("{blow:?} after {after:?}")));
     words.extend(trouble.twice.map(|later| format!("a second one {later:?} later")));

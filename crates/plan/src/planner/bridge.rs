@@ -107,11 +107,18 @@ impl<'a> Draft<'a> {
         self.inputs.desired.units.values().find_map(|unit| {
             let UnitId::Bridge(pool, index) = &unit.id else { return None };
             let cluster = &unit.manifests.first()?.object.cluster;
-            let pod = self.view(cluster)?.pods.get(unit.pods.first()?)?;
-            let runs = matches!(pod.phase, PodPhase::Running | PodPhase::Ready);
-            let current = pod.roll.as_deref() == Some(unit.roll.as_str());
-            let missing = self.seats(pool, *index).iter().any(|seat| matches!(seat, Seat::NotListed));
-            (runs && current && missing).then(|| unit.id.clone())
+            let view = self.view(cluster)?;
+            let pod = view.pods.get(unit.pods.first()?);
+            let returns = match pod.map(|pod| &pod.phase) {
+                // Its pod is not there yet, or pulls its image.
+                None | Some(PodPhase::Waiting(_)) => was_changed(view, unit),
+                Some(PodPhase::Running | PodPhase::Ready) => {
+                    self.seats(pool, *index).iter().any(|seat| matches!(seat, Seat::NotListed))
+                }
+                Some(PodPhase::Terminating | PodPhase::Ended) => false,
+            };
+            let current = pod.is_none_or(|pod| pod.roll.as_deref() == Some(unit.roll.as_str()));
+            (returns && current).then(|| unit.id.clone())
         })
     }
 
@@ -288,6 +295,16 @@ impl<'a> Draft<'a> {
             Goal::Remove(steps) => self.steps.extend(steps.iter().cloned()),
         }
     }
+}
+
+/// Whether the workload of a unit is what it became, not what it was made as. One that is new never ran, so nobody waits
+/// for its return: it may need the room that others are about to leave.
+fn was_changed(view: &ClusterView, unit: &Unit) -> bool {
+    unit.manifests.iter().filter(|manifest| manifest.object.kind.has_pods()).any(|manifest| {
+        let live = view.objects.get(&manifest.object);
+        live.and_then(|live| live.body.pointer("/metadata/generation")?.as_i64())
+            .is_some_and(|generation| generation > 1)
+    })
 }
 
 /// What one slot's jicofo says of a bridge.
