@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use kube::Client;
+use api_server::Kind;
+use kube::{Client, config::Kubeconfig};
 use sandbox::{ClusterAccess, Door, Sandbox, SandboxOptions, Timing, World};
 use serde_json::{Value, json};
 use testbed::{AuditMark, Credential, Options, Rights, Rule, Testbed};
@@ -17,7 +18,7 @@ pub(crate) const CLUSTERS: [&str; 3] = ["hq", "fra", "sin"];
 /// The clusters, and what plays in them.
 pub(crate) enum Backend {
     Real { testbed: Box<Testbed>, world: World },
-    Memory { sandbox: Box<Sandbox>, clients: BTreeMap<&'static str, Client> },
+    Memory { sandbox: Box<Sandbox>, doors: Box<Kubeconfig>, clients: BTreeMap<&'static str, Client> },
 }
 
 /// A place in a cluster's log of requests.
@@ -63,12 +64,12 @@ impl Backend {
             custom_kinds: false,
         };
         let sandbox = Sandbox::start(options).await.map_err(said)?;
-        sandbox.listen().await.map_err(said)?;
+        let doors = Box::new(sandbox.listen().await.map_err(said)?);
         let mut clients = BTreeMap::new();
         for name in CLUSTERS {
             clients.insert(name, sandbox.client(name, None).map_err(said)?);
         }
-        Ok(Self::Memory { sandbox: Box::new(sandbox), clients })
+        Ok(Self::Memory { sandbox: Box::new(sandbox), doors, clients })
     }
 
     pub(crate) async fn clear(self) {
@@ -182,15 +183,17 @@ impl Backend {
                 }
                 testbed::write_kubeconfig(path, &entries).map_err(said)
             }
-            Self::Memory { .. } => {
+            Self::Memory { doors, .. } => {
                 let (mut clusters, mut users, mut named) = (Vec::new(), Vec::new(), Vec::new());
                 for (context, (cluster, credential)) in contexts {
-                    let server = format!("http://{}", self.address(cluster)?);
+                    let door = doors.clusters.iter().find(|door| door.name == *cluster);
+                    let door = door.and_then(|door| door.cluster.as_ref());
+                    let door = door.ok_or_else(|| format!("{cluster} does not listen"))?;
                     let token = match credential {
                         Credential::Token(token) => token,
                         Credential::Expired => "this-token-has-expired",
                     };
-                    clusters.push(json!({ "name": context, "cluster": { "server": server } }));
+                    clusters.push(json!({ "name": context, "cluster": door }));
                     users.push(json!({ "name": context, "user": { "token": token } }));
                     named.push(json!({ "name": context, "context": { "cluster": context, "user": context } }));
                 }
@@ -297,7 +300,18 @@ impl Backend {
                 }
                 Ok(())
             }
-            Self::Memory { .. } => Err("the sandbox cannot refuse objects yet".to_owned()),
+            Self::Memory { sandbox, .. } => {
+                let Refusal { namespace, resource, pointer, value, message } = refusal;
+                let kind = Kind::find("", "v1", resource).ok_or_else(|| format!("no kind for {resource}"))?;
+                sandbox.server(cluster).map_err(said)?.refuse(api_server::Refusal {
+                    webhook: namespace.clone(),
+                    kind,
+                    namespace: Some(namespace.clone()),
+                    having: Some((pointer.clone(), json!(value))),
+                    message: message.clone(),
+                });
+                Ok(())
+            }
         }
     }
 
@@ -313,7 +327,10 @@ impl Backend {
                 };
                 objects::delete(self.client(cluster)?, &binding).await
             }
-            Self::Memory { .. } => Err("the sandbox cannot refuse objects yet".to_owned()),
+            Self::Memory { sandbox, .. } => {
+                sandbox.server(cluster).map_err(said)?.admit_all(namespace);
+                Ok(())
+            }
         }
     }
 }

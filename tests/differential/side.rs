@@ -1,0 +1,165 @@
+//! One of the two servers, and what a sequence has learnt from it.
+
+use std::collections::BTreeMap;
+
+use api_server::http::{Hooks, listen};
+use api_server::{ApiServer, Options, User};
+use clock::Clock;
+use kube::client::Body;
+use serde_json::Value as Json;
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+use super::generate::Step;
+
+/// An answer with everything replaced that may differ.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) code: u16,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) body: Json,
+}
+
+pub(crate) struct Side {
+    client: kube::Client,
+    serving: Option<AbortHandle>,
+    /// First and last version of each path.
+    versions: BTreeMap<String, (String, String)>,
+    names: BTreeMap<String, String>,
+    first: Option<String>,
+    token: String,
+}
+
+impl Side {
+    pub(crate) fn new(client: kube::Client) -> Self {
+        let (versions, names) = (BTreeMap::new(), BTreeMap::new());
+        Self { client, serving: None, versions, names, first: None, token: String::new() }
+    }
+
+    pub(crate) async fn in_memory(seed: u64) -> Self {
+        let name = "differential".to_owned();
+        let server = ApiServer::new(Options { name, clock: Clock::machine(), seed, custom_kinds: true });
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let hooks = Hooks { stranger: Some(User::admin()), ..Hooks::default() };
+        let serving = tokio::spawn(listen(server, listener, None, hooks, Default::default())).abort_handle();
+        let config = kube::Config::new(url.parse().expect("a URL"));
+        let client = kube::Client::try_from(config).expect("a client");
+        Self { serving: Some(serving), ..Self::new(client) }
+    }
+
+    pub(crate) fn stop(&self) {
+        if let Some(serving) = &self.serving {
+            serving.abort();
+        }
+    }
+
+    fn fill(&self, text: &str, object: &str) -> String {
+        let (stale, fresh) = self.versions.get(object).cloned().unwrap_or(("1".into(), "1".into()));
+        text.replace("@STALE", &stale)
+            .replace("@FRESH", &fresh)
+            .replace("@FIRST", self.first.as_deref().unwrap_or("1"))
+            .replace("@TOKEN", &self.token)
+    }
+
+    pub(crate) async fn send(&mut self, step: &Step) -> Reply {
+        let path = self.fill(&step.path, &step.object);
+        let body = self.fill(&step.body, &step.object);
+        let request = http::Request::builder()
+            .method(step.method)
+            .uri(path)
+            .header("content-type", step.content)
+            .body(Body::from(body.into_bytes()))
+            .expect("a request");
+        let answer = self.client.send(request).await.expect("an answer");
+        let code = answer.status().as_u16();
+        let warnings = answer.headers().get_all("warning").iter();
+        let warnings = warnings.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+        let bytes = answer.into_body().collect_bytes().await.expect("a body");
+        let mut body: Json = if step.is_watch() {
+            let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            lines.map(|line| serde_json::from_slice(line).unwrap_or(Json::Null)).collect()
+        } else {
+            serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into())
+        };
+        self.learn(step, &body);
+        self.normalise("", &mut body);
+        Reply { code, warnings, body }
+    }
+
+    fn learn(&mut self, step: &Step, body: &Json) {
+        let version = body.pointer("/metadata/resourceVersion").and_then(Json::as_str);
+        if let Some(version) = version {
+            self.first.get_or_insert_with(|| version.to_owned());
+            if body.get("items").is_none() && !step.path.contains("dryRun") {
+                let known = self.versions.entry(step.object.clone());
+                known.or_insert_with(|| (version.to_owned(), String::new())).1 = version.to_owned();
+            }
+        }
+        if let Some(token) = body.pointer("/metadata/continue").and_then(Json::as_str) {
+            self.token = token.to_owned();
+        }
+    }
+
+    /// The same word for the same thing, in the order in which this side showed them.
+    fn named(&mut self, kind: &str, value: &str) -> String {
+        let next = self.names.len();
+        self.names.entry(value.to_owned()).or_insert_with(|| format!("<{kind} {next}>")).clone()
+    }
+
+    fn normalise(&mut self, key: &str, value: &mut Json) {
+        match value {
+            Json::Object(fields) => {
+                if fields.contains_key("items") && fields.contains_key("metadata") {
+                    fields.insert("metadata".to_owned(), list_metadata(fields.get("metadata")));
+                }
+                // The servers' seconds differ, and they order managers.
+                if let Some(Json::Array(managers)) = fields.get_mut("managedFields") {
+                    managers.sort_by_key(|one| (one["operation"].to_string(), one["manager"].to_string()));
+                }
+                // The real server runs without the admission of service accounts.
+                fields.retain(|key, value| !(key.starts_with("serviceAccount") && value == "default"));
+                for (key, value) in fields.iter_mut() {
+                    self.normalise(key, value);
+                }
+            }
+            Json::Array(items) => {
+                for item in items {
+                    self.normalise(key, item);
+                }
+            }
+            Json::String(text) => {
+                let word = match key {
+                    "uid" | "resourceVersion" if !text.is_empty() => Some(self.named(key, text)),
+                    "clusterIP" | "clusterIPs" if text != "None" && !text.is_empty() => Some("<address>".to_owned()),
+                    _ if is_time(text) => Some("<time>".to_owned()),
+                    "message" => Some(self.names.iter().fold(text.clone(), |text, (value, name)| {
+                        if value.len() > 2 { text.replace(value, name) } else { text }
+                    })),
+                    _ => None,
+                };
+                if let Some(word) = word {
+                    *text = word;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The version of a list counts what others write, too.
+fn list_metadata(metadata: Option<&Json>) -> Json {
+    let mut metadata = metadata.cloned().unwrap_or_default();
+    if let Some(fields) = metadata.as_object_mut() {
+        fields.remove("resourceVersion");
+        if fields.contains_key("continue") {
+            fields.insert("continue".to_owned(), "<token>".into());
+        }
+    }
+    metadata
+}
+
+fn is_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() >= 20 && bytes[4] == b'-' && bytes[10] == b'T' && bytes[13] == b':' && bytes.ends_with(b"Z")
+}
