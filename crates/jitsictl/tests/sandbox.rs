@@ -104,6 +104,11 @@ fn clusters_that_stay_are_reached_by_every_other_verb_and_leave_nothing_behind()
     let (code, again, _) = verb(&["apply"]);
     assert_eq!((code, again.as_str()), (0, "nothing to do\n"));
     assert_eq!(verb(&["status"]).0, 0);
+    let handover = folder.path().join("handover.yaml").display().to_string();
+    let (code, _, complaints) = verb(&["export", "handover", &handover]);
+    assert_eq!(code, 0, "{complaints}");
+    let (code, done, complaints) = verb(&["apply", "--plane", "data", "--handover", &handover]);
+    assert_eq!(code, 0, "{done}{complaints}");
     assert_eq!(verb(&["delete", "--secrets"]).0, 0);
 
     let id = up.0.id().to_string();

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use testbed::{AuditEntry, Cluster, Options, Sources, Testbed};
+use testbed::{AuditEntry, Cluster, Options, Testbed};
 
 use crate::shell::{self, Failure, Result, cargo};
 use peer::Peer;
@@ -150,7 +150,7 @@ impl Bench<'_> {
 }
 
 async fn start(name: &str) -> Result<Testbed> {
-    Ok(Testbed::start(&[name], Options { audit: true, sources: Sources::of_this_machine() }).await?)
+    Ok(Testbed::start(&[name], Options::default()).await?)
 }
 
 /// One run of apply up to its verdict on the objects, and what its cluster saw of it.

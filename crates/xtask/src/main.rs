@@ -4,6 +4,7 @@
 
 mod api_servers;
 mod bench;
+mod day;
 mod demo;
 mod openapi;
 mod shell;
@@ -30,6 +31,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Measure rendering and applying, and print a table
     Bench(bench::Arguments),
+    /// Let people call into a fleet in memory for a day, and print how long that took
+    Day(day::Arguments),
     /// Write down the types of a real API server for the one in memory
     Openapi(openapi::Arguments),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Day(arguments) => day::run(&arguments),
         Verb::Openapi(arguments) => openapi::run(&arguments),
     };
     done.unwrap_or_else(|failure| {

@@ -24,9 +24,12 @@ pub(crate) fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{} {what}s", number(n)) }
 }
 
-/// `212 conferences, 1,304 participants`.
+/// `212 conferences, 1,304 participants`; `1,304 participants` where only they were counted.
 pub(crate) fn live(live: &Live, between: &str) -> String {
     let plural = |n: u64, what: &str| format!("{} {what}{}", number(n), if n == 1 { "" } else { "s" });
+    if live.conferences == 0 && live.participants > 0 {
+        return plural(live.participants, "participant");
+    }
     format!("{}{between}{}", plural(live.conferences, "conference"), plural(live.participants, "participant"))
 }
 
@@ -98,6 +101,7 @@ mod tests {
         assert_eq!(count(1, "object"), "1 object");
         assert_eq!(count(1261, "object"), "1,261 objects");
         assert_eq!(live(&Live { conferences: 1, participants: 2 }, ", "), "1 conference, 2 participants");
+        assert_eq!(live(&Live { conferences: 0, participants: 2 }, ", "), "2 participants");
         assert_eq!(seconds(4.13), "4.1 s");
         assert_eq!(seconds(125.0), "2 min 5 s");
         assert_eq!(row(["hq", "fra", "sin"]), "hq, fra and sin");

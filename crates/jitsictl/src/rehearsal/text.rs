@@ -102,7 +102,7 @@ fn timeline(moments: &[Moment]) -> Vec<String> {
     if draining.iter().any(|n| *n > 0) {
         rows.push(vec!["draining bridges".to_owned(), bars(&draining)]);
     }
-    let mut lines = columns(&rows, 2);
+    let mut lines: Vec<String> = columns(&rows, 2).iter().map(|line| line.trim_end().to_owned()).collect();
     lines.push(format!("{} to {}", moment(first.at), moment(last.at)).dimmed().to_string());
     lines
 }

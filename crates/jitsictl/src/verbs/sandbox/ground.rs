@@ -1,6 +1,6 @@
 //! The clusters of fleet files, in memory. Names that the files lead to one context are one cluster here too.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use api_server::{Request, Verb, kinds};
 use clock::Clock;
@@ -11,6 +11,11 @@ use sandbox::{Sandbox, SandboxError, SandboxOptions, Timing};
 
 use super::supplies;
 use crate::{Error, context::USER_AGENT, verbs::rendered};
+
+/// How fast clusters are that people and other programs look at: `kubectl delete pod` has to see a pod going away.
+pub(super) fn brisk() -> Timing {
+    Timing { termination: Duration::from_millis(300), ..Timing::default() }
+}
 
 /// Clusters in memory, and which of them a fleet file means.
 pub(super) struct Ground {

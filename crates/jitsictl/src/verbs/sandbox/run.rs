@@ -4,10 +4,13 @@ use clock::Clock;
 use fleet::load::Loaded;
 use orchestrator::{Options, Outcome, Status, Verdict};
 use plan::Policy;
-use sandbox::Timing;
 use serde::Serialize;
 
-use super::{ground::Ground, stay::stay, supplies};
+use super::{
+    ground::{Ground, brisk},
+    stay::stay,
+    supplies,
+};
 use crate::{
     Error, Exit, Notice,
     cli::SandboxRun,
@@ -29,7 +32,7 @@ pub(super) fn run(context: &Context, arguments: &SandboxRun) -> Result<Exit, Err
     let mut loaded = context.load_at(path.clone())?;
     let made_up = supplies::make_up(&mut loaded.fleet);
     context.wait_alone(Time::Real, async {
-        let ground = Ground::start(&[&loaded.fleet], Timing::default(), Clock::machine(), 1).await?;
+        let ground = Ground::start(&[&loaded.fleet], brisk(), Clock::machine(), 1).await?;
         let exit = show(context, &ground, &loaded, arguments, &made_up).await?;
         if arguments.stay {
             stay(context, &ground, &loaded.fleet, &path).await?;

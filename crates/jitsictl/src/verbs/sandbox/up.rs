@@ -2,9 +2,11 @@
 
 use clock::Clock;
 use fleet::SecretSource;
-use sandbox::Timing;
 
-use super::{ground::Ground, stay::stay};
+use super::{
+    ground::{Ground, brisk},
+    stay::stay,
+};
 use crate::{
     Error, Exit, Notice,
     cli::SandboxUp,
@@ -21,7 +23,7 @@ pub(super) fn run(context: &Context, arguments: &SandboxUp) -> Result<Exit, Erro
         }
     }
     context.wait_alone(Time::Real, async {
-        let ground = Ground::start(&[&loaded.fleet], Timing::default(), Clock::machine(), 1).await?;
+        let ground = Ground::start(&[&loaded.fleet], brisk(), Clock::machine(), 1).await?;
         stay(context, &ground, &loaded.fleet, &path).await?;
         ground.sandbox.stop().await;
         Ok(Exit::Converged)
