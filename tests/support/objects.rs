@@ -29,6 +29,8 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("Ingress", "networking.k8s.io", "v1", "ingresses", true),
     ("NetworkPolicy", "networking.k8s.io", "v1", "networkpolicies", true),
     ("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", true),
+    ("ClusterRole", "rbac.authorization.k8s.io", "v1", "clusterroles", false),
+    ("ClusterRoleBinding", "rbac.authorization.k8s.io", "v1", "clusterrolebindings", false),
     ("Role", "rbac.authorization.k8s.io", "v1", "roles", true),
     ("RoleBinding", "rbac.authorization.k8s.io", "v1", "rolebindings", true),
     ("ValidatingAdmissionPolicy", "admissionregistration.k8s.io", "v1", "validatingadmissionpolicies", false),

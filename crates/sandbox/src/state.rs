@@ -158,6 +158,11 @@ impl Shared {
         }
     }
 
+    /// Lets all daemons go, at the end: they hold the world that holds them.
+    pub(crate) fn forget_instances(&self) {
+        self.instances.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Media flows that kube-proxy drops from now on.
     pub(crate) fn media_cuts(&self) -> broadcast::Receiver<MediaCut> {
         self.cuts.subscribe()

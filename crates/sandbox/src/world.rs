@@ -164,6 +164,7 @@ impl World {
     pub(crate) async fn end(&mut self) {
         self.shared.stop.cancel();
         self.tasks.shutdown().await;
+        self.shared.forget_instances();
     }
 
     fn names(&self) -> Vec<&str> {
