@@ -182,7 +182,7 @@ fn frontend(out: &mut String, config: &HaproxyConfig) {
     http-request set-var(txn.tenant) path,regsub(/conference-request/v1/?$,/x),regsub(/$,),regsub(/[^/]*$,),url_dec,lower
     http-request set-var(txn.key) var(txn.tenant),concat(/,txn.room) if named
     http-request set-var(txn.key) path,regsub(/$,),url_dec,url_dec,lower if !named !file
-    http-request set-var(txn.key) req.hdr(referer),regsub(^https?://[^/]*,),regsub([?].*$,),regsub(/$,),url_dec,url_dec,lower if !named file
+    http-request set-var(txn.key) req.fhdr(referer),regsub(^https?://[^/]*,),regsub([?].*$,),regsub(/$,),url_dec,url_dec,lower if !named file
     http-request set-var(txn.keep) bool(true) if signalling named
 ",
     );
