@@ -10,6 +10,7 @@
 
 pub mod apply;
 pub mod connect;
+pub mod daemon;
 pub mod handover;
 pub mod report;
 pub mod status;
