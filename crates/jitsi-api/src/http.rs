@@ -1,5 +1,6 @@
-//! One HTTP/1.1 request over a byte stream.
+//! HTTP/1.1 requests over byte streams.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use ::http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST};
@@ -63,20 +64,60 @@ impl<'a> Ask<'a> {
         format!("{} {}", self.method, self.path)
     }
 
+    /// The same on a connection that stays.
+    pub(crate) async fn read_on<T: DeserializeOwned>(self, line: &mut Line) -> Result<T, ApiError> {
+        let (daemon, request, deadline) = (self.daemon, self.name(), self.deadline);
+        let outcome = tokio::time::timeout(deadline, line.exchange(self, "keep-alive")).await;
+        let body = outcome.unwrap_or(Err(Cause::Deadline(deadline)));
+        body.and_then(|body| serde_json::from_slice(&body).map_err(|error| Cause::content(error, &body)))
+            .map_err(|cause| ApiError { daemon, request, cause })
+    }
+
     async fn exchange(self, stream: impl Stream) -> Result<Bytes, Cause> {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        Line::open(stream).await?.exchange(self, "close").await
+    }
+}
+
+/// A connection that stays open between requests, for whoever asks the same daemon again and again. After an error it
+/// is of no use any more.
+pub struct Line {
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// Driven while a request is under way and not in a task of its own, so that a dropped request leaves nothing
+    /// behind.
+    connection: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    /// Begins to speak HTTP on a stream.
+    ///
+    /// # Errors
+    /// When the stream is closed already.
+    pub async fn open(stream: impl Stream) -> Result<Self, Cause> {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        Ok(Self { sender, connection: Some(Box::pin(connection)) })
+    }
+
+    async fn exchange(&mut self, ask: Ask<'_>, connection: &'static str) -> Result<Bytes, Cause> {
+        let Some(driven) = &mut self.connection else { return Err(Cause::Connection("it was closed".to_owned())) };
         let mut request = Request::builder()
-            .method(self.method)
-            .uri(self.path)
+            .method(ask.method)
+            .uri(ask.path)
             .header(HOST, "localhost")
             .header(ACCEPT, "application/json")
-            .header(CONNECTION, "close");
-        if self.body.is_some() {
+            .header(CONNECTION, connection);
+        if ask.body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        let body = Full::new(Bytes::from(self.body.unwrap_or_default()));
+        let body = Full::new(Bytes::from(ask.body.unwrap_or_default()));
         let request = request.body(body).map_err(|error| Cause::Request(error.to_string()))?;
-        let answer = async {
+        let sender = &mut self.sender;
+        let answer = async move {
             let response = sender.send_request(request).await.map_err(broken)?;
             let status = response.status();
             let body = Limited::new(response.into_body(), LONGEST_BODY).collect().await;
@@ -87,14 +128,15 @@ impl<'a> Ask<'a> {
                 Err(Cause::Status { status: status.as_u16(), body: excerpt(&body) })
             }
         };
-        // The connection is driven here and not in a task of its own, so that a dropped request leaves nothing behind.
         let mut answer = std::pin::pin!(answer);
-        let mut connection = std::pin::pin!(connection);
         tokio::select! {
             biased;
             answer = &mut answer => answer,
             // When it has ended, what it read last still waits for the answer's side.
-            _ = &mut connection => answer.await,
+            _ = driven => {
+                self.connection = None;
+                answer.await
+            }
         }
     }
 }
@@ -119,6 +161,28 @@ mod tests {
         let (stream, _) = stub::answer(503, "starting up");
         let error = Ask::get(Daemon::Jibri, "/x", SECOND).send(stream).await.unwrap_err();
         assert_eq!(error.to_string(), "jibri did not answer `GET /x` as it should: status 503, with `starting up`");
+    }
+
+    #[tokio::test]
+    async fn a_line_carries_one_request_after_another() {
+        let (stream, mut other) = tokio::io::duplex(4096);
+        tokio::spawn(async move {
+            for _ in 0..3 {
+                let mut seen = [0; 1024];
+                let length = other.read(&mut seen).await.unwrap();
+                assert!(seen[..length].starts_with(b"GET /x HTTP/1.1"));
+                let _ = other.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+            }
+        });
+        let mut line = Line::open(stream).await.unwrap();
+        for _ in 0..3 {
+            let answer: serde_json::Value = Ask::get(Daemon::Jicofo, "/x", SECOND).read_on(&mut line).await.unwrap();
+            assert_eq!(answer, serde_json::json!({}));
+        }
+        // The other side has closed: that shows at the next request, not before, and is so from then on.
+        let error = Ask::get(Daemon::Jicofo, "/x", SECOND).read_on::<serde_json::Value>(&mut line).await.unwrap_err();
+        assert!(matches!(error.cause, Cause::Connection(_)), "{error}");
+        assert!(Ask::get(Daemon::Jicofo, "/x", SECOND).read_on::<serde_json::Value>(&mut line).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

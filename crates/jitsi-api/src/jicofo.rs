@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::http::{Ask, Stream};
+use crate::http::{Ask, Line, Stream};
 use crate::{ApiError, Daemon, Version};
 
 /// The room in which jicofo proves to itself that it works.
@@ -130,6 +130,15 @@ pub struct SelectorStats {
 /// When jicofo does not answer as expected.
 pub async fn debug(stream: impl Stream, deadline: Duration) -> Result<JicofoDebug, ApiError> {
     let raw: RawDebug = Ask::get(Daemon::Jicofo, "/debug", deadline).read(stream).await?;
+    Ok(raw.into())
+}
+
+/// The same on a connection that stays.
+///
+/// # Errors
+/// When jicofo does not answer as expected; the connection is of no use then.
+pub async fn debug_on(line: &mut Line, deadline: Duration) -> Result<JicofoDebug, ApiError> {
+    let raw: RawDebug = Ask::get(Daemon::Jicofo, "/debug", deadline).read_on(line).await?;
     Ok(raw.into())
 }
 

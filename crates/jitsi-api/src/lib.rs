@@ -1,5 +1,6 @@
 //! What Jitsi's daemons say and are told: typed requests over any byte stream, which the caller opens (a port-forward, a
-//! socket, a pipe in a test). One stream carries one request.
+//! socket, a pipe in a test). One stream carries one request, or, as a
+//! [`Line`], one after another.
 //!
 //! ```text
 //! jicofo  ── which bridges it lists, which conferences it leads
@@ -25,6 +26,6 @@ mod stub;
 mod version;
 
 pub use error::{ApiError, Cause, Daemon};
-pub use http::Stream;
+pub use http::{Line, Stream};
 pub use password::Password;
 pub use version::Version;

@@ -2,38 +2,60 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clock::Clock;
 use cluster::{Cluster, Look};
-use fleet::{ClusterName, Fleet, Index, PoolName, ShardName, Slot};
+use fleet::{ClusterName, Fleet, Index, Plane, PoolName, ShardName, Slot};
 use futures::future::join_all;
 use jiff::Timestamp;
+use jitsi_api::jicofo::JicofoDebug;
 use jitsi_api::{jibri, jicofo, jvb};
 use manifest::{Desired, Names, UnitId};
 use plan::{
     BridgeView, Known, LivePod, Observed, Occupant, PodPhase, Reason, RecorderView, Seen, SlotView, Source, Witness,
 };
 
+use crate::Session;
 use crate::execute::{DAEMON_DEADLINE, JVB_PORT};
+use crate::secrets::{self, Secrets};
 
-const JICOFO_PORT: u16 = 8888;
+pub(crate) const JICOFO_PORT: u16 = 8888;
 const JIBRI_PORT: u16 = 2222;
 
-/// Whom to ask, and by which clock.
-pub(crate) struct Watch<'a> {
-    pub(crate) fleet: &'a Fleet,
-    pub(crate) clusters: &'a BTreeMap<ClusterName, Cluster>,
-    pub(crate) clock: &'a Clock,
+/// How a round sees the world: by asking, or by what it was told meanwhile.
+pub(crate) trait Senses: Sync {
+    /// What each cluster's API server says: the views go into what was observed, the books stay in the looks.
+    fn clusters(&self, session: &Session<'_>) -> impl Future<Output = (Observed, BTreeMap<ClusterName, Look>)> + Send;
+
+    /// The values of the fleet's secrets.
+    fn secrets(&self, session: &Session<'_>, observed: &Observed) -> impl Future<Output = Secrets> + Send;
+
+    /// What a slot's jicofo says, which is in this pod of the control cluster.
+    fn jicofo(&self, session: &Session<'_>, pod: &str) -> impl Future<Output = Known<SlotView>> + Send;
+
+    /// What a bridge says.
+    fn bridge(
+        &self,
+        session: &Session<'_>,
+        cluster: &ClusterName,
+        pod: &str,
+    ) -> impl Future<Output = Known<BridgeView>> + Send;
+
+    /// What a recorder says.
+    fn recorder(
+        &self,
+        session: &Session<'_>,
+        cluster: &ClusterName,
+        pod: &str,
+    ) -> impl Future<Output = Known<RecorderView>> + Send;
 }
 
-impl Watch<'_> {
-    /// What each cluster's API server says: the views go into what was observed, the books stay in the looks.
-    pub(crate) async fn clusters(
-        &self,
-        unreachable: &BTreeMap<ClusterName, String>,
-    ) -> (Observed, BTreeMap<ClusterName, Look>) {
-        let looks = join_all(self.clusters.iter().map(|(name, cluster)| async move {
-            let asked = self.clock.now();
-            (name, asked, cluster.look(&self.fleet.name).await)
+/// Asks each time, all at once.
+pub(crate) struct Asking;
+
+impl Senses for Asking {
+    async fn clusters(&self, session: &Session<'_>) -> (Observed, BTreeMap<ClusterName, Look>) {
+        let looks = join_all(session.clusters.iter().map(|(name, cluster)| async move {
+            let asked = session.now();
+            (name, asked, cluster.look(&session.loaded.fleet.name).await)
         }));
         let mut observed = Observed::default();
         let mut found = BTreeMap::new();
@@ -48,50 +70,88 @@ impl Watch<'_> {
             };
             observed.clusters.insert(name.clone(), known);
         }
-        for (name, why) in unreachable {
+        for (name, why) in &session.unreachable {
             observed.clusters.insert(name.clone(), Known::Unknown { why: Reason(why.clone()) });
         }
         (observed, found)
     }
 
-    /// What Jitsi's daemons say: every slot's jicofo, then those bridges and recorders about which a question is open.
-    pub(crate) async fn daemons(
-        &self,
-        desired: &Desired,
-        allocations: &manifest::Allocations,
-        witness: Witness,
-        observed: &mut Observed,
-    ) {
-        let Self { fleet, clusters, clock } = *self;
-        if witness == Witness::Jicofo {
-            let home = &fleet.control.cluster;
-            let answered = observed.clusters.get(home).is_some_and(|known| known.value().is_some());
-            let control = clusters.get(home).filter(|_| answered);
-            let answers = join_all(slots(fleet, allocations, observed).into_iter().map(|(shard, slot)| {
-                let pod = format!("{}-0", Names(&fleet.name).of_slot(&shard, slot, fleet::Component::Jicofo));
-                let live = pod_in(observed, home, &pod).cloned();
-                async move {
-                    let known = ask_jicofo(control, &pod, live.as_ref(), clock.now()).await;
-                    ((shard, slot), known)
-                }
-            }))
-            .await;
-            observed.slots.extend(answers);
-        }
-        let bridges = open_bridges(fleet, desired, witness, observed);
-        let answers = join_all(bridges.into_iter().map(|(pool, index, cluster, pod)| async move {
-            let known = ask_bridge(clusters.get(&cluster), &pod, clock.now()).await;
-            ((pool, index), known)
-        }));
-        let recorders = open_recorders(fleet, desired, observed);
-        let recorder_answers = join_all(recorders.into_iter().map(|(pool, index, cluster, pod)| async move {
-            let known = ask_recorder(clusters.get(&cluster), &pod, clock.now()).await;
-            ((pool, index), known)
-        }));
-        let (bridges, recorders) = futures::join!(answers, recorder_answers);
-        observed.bridges.extend(bridges);
-        observed.recorders.extend(recorders);
+    async fn secrets(&self, session: &Session<'_>, observed: &Observed) -> Secrets {
+        let handover = session.options.handover.as_ref();
+        let gathered = secrets::gather(&session.loaded.fleet, &session.clusters, observed, handover).await;
+        // Values that can't be read are values that are kept.
+        gathered.unwrap_or_else(|error| {
+            tracing::warn!(%error, "secrets can't be read");
+            Secrets::default()
+        })
     }
+
+    async fn jicofo(&self, session: &Session<'_>, pod: &str) -> Known<SlotView> {
+        match session.home(Plane::Control) {
+            Some(control) => ask_jicofo(control, pod, session.now()).await,
+            None => unknown("the control cluster can't be reached"),
+        }
+    }
+
+    async fn bridge(&self, session: &Session<'_>, cluster: &ClusterName, pod: &str) -> Known<BridgeView> {
+        match session.clusters.get(cluster) {
+            Some(cluster) => ask_bridge(cluster, pod, session.now()).await,
+            None => unknown("its cluster can't be reached"),
+        }
+    }
+
+    async fn recorder(&self, session: &Session<'_>, cluster: &ClusterName, pod: &str) -> Known<RecorderView> {
+        match session.clusters.get(cluster) {
+            Some(cluster) => ask_recorder(cluster, pod, session.now()).await,
+            None => unknown("its cluster can't be reached"),
+        }
+    }
+}
+
+/// What Jitsi's daemons say: every slot's jicofo, then those bridges and recorders about which a question is open.
+pub(crate) async fn daemons<S: Senses>(
+    session: &Session<'_>,
+    senses: &S,
+    desired: &Desired,
+    allocations: &manifest::Allocations,
+    witness: Witness,
+    observed: &mut Observed,
+) {
+    let fleet = &session.loaded.fleet;
+    if witness == Witness::Jicofo {
+        let home = &fleet.control.cluster;
+        let view = observed.clusters.get(home).and_then(Known::value);
+        let asked = session.now();
+        let answers = join_all(slots(fleet, allocations, observed).into_iter().map(|(shard, slot)| async move {
+            let pod = format!("{}-0", Names(&fleet.name).of_slot(&shard, slot, fleet::Component::Jicofo));
+            let known = match view.map(|view| view.pods.get(&pod).map(|pod| &pod.phase)) {
+                None => unknown("the control cluster can't be reached"),
+                // The API server listed all pods: this is no gap in our knowledge.
+                Some(None) => Known::Absent { as_of: asked },
+                Some(Some(PodPhase::Waiting(why))) => unknown(format!("pod {pod} does not run: {why}")),
+                Some(Some(PodPhase::Ended)) => unknown(format!("pod {pod} has ended")),
+                Some(Some(PodPhase::Ready | PodPhase::Running | PodPhase::Terminating)) => {
+                    senses.jicofo(session, &pod).await
+                }
+            };
+            ((shard, slot), known)
+        }))
+        .await;
+        observed.slots.extend(answers);
+    }
+    let bridges = open_bridges(fleet, desired, witness, observed);
+    let answers = join_all(bridges.into_iter().map(|(pool, index, cluster, pod)| async move {
+        let known = senses.bridge(session, &cluster, &pod).await;
+        ((pool, index), known)
+    }));
+    let recorders = open_recorders(fleet, desired, observed);
+    let recorder_answers = join_all(recorders.into_iter().map(|(pool, index, cluster, pod)| async move {
+        let known = senses.recorder(session, &cluster, &pod).await;
+        ((pool, index), known)
+    }));
+    let (bridges, recorders) = futures::join!(answers, recorder_answers);
+    observed.bridges.extend(bridges);
+    observed.recorders.extend(recorders);
 }
 
 /// The slots that serve, and those that left the file but are still there.
@@ -108,40 +168,27 @@ fn slots(fleet: &Fleet, allocations: &manifest::Allocations, observed: &Observed
     slots
 }
 
-fn pod_in<'o>(observed: &'o Observed, cluster: &ClusterName, pod: &str) -> Option<&'o LivePod> {
-    observed.clusters.get(cluster)?.value()?.pods.get(pod)
-}
-
 fn runs(pod: &LivePod) -> bool {
     matches!(pod.phase, PodPhase::Running | PodPhase::Ready | PodPhase::Terminating)
 }
 
-async fn ask_jicofo(control: Option<&Cluster>, pod: &str, live: Option<&LivePod>, asked: Timestamp) -> Known<SlotView> {
-    let Some(control) = control else {
-        return unknown("the control cluster can't be reached");
-    };
-    match live.map(|pod| &pod.phase) {
-        // The API server listed all pods: this is no gap in our knowledge.
-        None => return Known::Absent { as_of: asked },
-        Some(PodPhase::Waiting(why)) => return unknown(format!("pod {pod} does not run: {why}")),
-        Some(PodPhase::Ended) => return unknown(format!("pod {pod} has ended")),
-        Some(PodPhase::Ready | PodPhase::Running | PodPhase::Terminating) => {}
-    }
+async fn ask_jicofo(control: &Cluster, pod: &str, asked: Timestamp) -> Known<SlotView> {
     let stream = match control.port_forward(pod, JICOFO_PORT).await {
         Ok(stream) => stream,
         Err(error) => return unknown(error.to_string()),
     };
     match jicofo::debug(stream, DAEMON_DEADLINE).await {
-        Ok(debug) => {
-            let value = SlotView {
-                conferences: debug.conferences,
-                participants: debug.participants,
-                bridges: debug.bridges.into_iter().map(|(nickname, bridge)| (nickname, occupant(bridge))).collect(),
-                recorders: None,
-            };
-            Known::Yes(Seen { value, source: Source::Jicofo, as_of: asked })
-        }
+        Ok(debug) => Known::Yes(Seen { value: slot_view(debug), source: Source::Jicofo, as_of: asked }),
         Err(error) => unknown(format!("pod {pod}: {error}")),
+    }
+}
+
+pub(crate) fn slot_view(debug: JicofoDebug) -> SlotView {
+    SlotView {
+        conferences: debug.conferences,
+        participants: debug.participants,
+        bridges: debug.bridges.into_iter().map(|(nickname, bridge)| (nickname, occupant(bridge))).collect(),
+        recorders: None,
     }
 }
 
@@ -205,8 +252,7 @@ fn open_recorders(fleet: &Fleet, desired: &Desired, observed: &Observed) -> Vec<
     open
 }
 
-async fn ask_bridge(cluster: Option<&Cluster>, pod: &str, asked: Timestamp) -> Known<BridgeView> {
-    let Some(cluster) = cluster else { return unknown("its cluster can't be reached") };
+pub(crate) async fn ask_bridge(cluster: &Cluster, pod: &str, asked: Timestamp) -> Known<BridgeView> {
     let stats = match cluster.port_forward(pod, JVB_PORT).await {
         Ok(stream) => jvb::stats(stream, DAEMON_DEADLINE).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -231,8 +277,7 @@ async fn ask_bridge(cluster: Option<&Cluster>, pod: &str, asked: Timestamp) -> K
     Known::Yes(Seen { value, source: Source::Daemon, as_of: asked })
 }
 
-async fn ask_recorder(cluster: Option<&Cluster>, pod: &str, asked: Timestamp) -> Known<RecorderView> {
-    let Some(cluster) = cluster else { return unknown("its cluster can't be reached") };
+pub(crate) async fn ask_recorder(cluster: &Cluster, pod: &str, asked: Timestamp) -> Known<RecorderView> {
     let health = match cluster.port_forward(pod, JIBRI_PORT).await {
         Ok(stream) => jibri::health(stream, DAEMON_DEADLINE).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -246,6 +291,6 @@ async fn ask_recorder(cluster: Option<&Cluster>, pod: &str, asked: Timestamp) ->
     }
 }
 
-fn unknown<T>(why: impl Into<String>) -> Known<T> {
+pub(crate) fn unknown<T>(why: impl Into<String>) -> Known<T> {
     Known::Unknown { why: Reason(why.into()) }
 }

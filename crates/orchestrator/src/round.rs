@@ -8,7 +8,7 @@ use manifest::{Allocations, Desired, Kind, ObjectRef, UnitId};
 use plan::{Blocked, BlockedBy, Inputs, Known, Live, NamespaceState, Observed, Plan, Policy, Record, Removal, Witness};
 
 use crate::desire::{Desire, desire};
-use crate::look::Watch;
+use crate::look::{self, Asking, Senses};
 use crate::proof::{self, Evidence};
 use crate::report::{self, Proof, Unhealthy};
 use crate::secrets::{self, Secrets};
@@ -32,12 +32,16 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// Looks around and plans.
+    /// Looks around, asking everybody, and plans.
     pub(crate) async fn look(session: &Session<'_>, policy: &Policy) -> Result<Self, Fatal> {
+        Self::by(&Asking, session, policy).await
+    }
+
+    /// Looks around by these senses, and plans.
+    pub(crate) async fn by<S: Senses>(senses: &S, session: &Session<'_>, policy: &Policy) -> Result<Self, Fatal> {
         let fleet = &session.loaded.fleet;
         let handover = session.options.handover.as_ref();
-        let watch = Watch { fleet, clusters: &session.clusters, clock: &session.options.place.clock };
-        let (mut observed, looks) = watch.clusters(&session.unreachable).await;
+        let (mut observed, looks) = senses.clusters(session).await;
         let mut policy = Policy { planes: session.planes.clone(), ..policy.clone() };
         policy.witness = if handover.is_some() { Witness::Bridge } else { Witness::Jicofo };
         let (records, lost_homes) = records(session, &looks, &mut policy);
@@ -51,14 +55,7 @@ impl Round {
         };
         record.allocations.leaving = leaving(session, &record.allocations, &observed);
         let mut desire = desire(fleet, &record.allocations, &observed, handover);
-        let secrets = match secrets::gather(fleet, &session.clusters, &observed, handover).await {
-            Ok(secrets) => secrets,
-            // Values that can't be read are values that are kept.
-            Err(error) => {
-                tracing::warn!(%error, "secrets can't be read");
-                Secrets::default()
-            }
-        };
+        let secrets = senses.secrets(session, &observed).await;
         desire.held.extend(secrets::stamp(fleet, &mut desire.desired, &secrets));
         desire.held.extend(secrets::fingerprint(&mut desire.desired, &secrets, &session.run_key));
         if policy.removal != Removal::None {
@@ -67,7 +64,7 @@ impl Round {
             desire.pending.clear();
             desire.held.clear();
         }
-        watch.daemons(&desire.desired, &record.allocations, policy.witness, &mut observed).await;
+        look::daemons(session, senses, &desire.desired, &record.allocations, policy.witness, &mut observed).await;
         let mut plan = plan::plan(&Inputs {
             fleet,
             desired: &desire.desired,
