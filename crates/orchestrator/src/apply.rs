@@ -29,13 +29,7 @@ pub async fn apply(loaded: &Loaded, options: &Options, tell: &(dyn Fn(Event) + S
     let started = Instant::now();
     let deadline = started + options.timeout;
     let session = Session::open(loaded, options, tell).await?;
-    let mut run = Run {
-        session: &session,
-        tell,
-        policy: options.policy.clone(),
-        done: Executed::default(),
-        failures: Vec::new(),
-    };
+    let mut run = Run::new(&session, tell, options.policy.clone());
     let mut pause = PAUSE.0;
     loop {
         let mut round = Round::look(&session, &run.policy).await?;
@@ -82,7 +76,11 @@ pub(crate) struct Run<'a> {
     pub(crate) failures: Vec<Failure>,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    pub(crate) fn new(session: &'a Session<'a>, tell: &'a (dyn Fn(Event) + Sync), policy: Policy) -> Self {
+        Self { session, tell, policy, done: Executed::default(), failures: Vec::new() }
+    }
+
     /// Prepares what plans take for granted: namespaces, and secret values.
     async fn begin(&mut self, round: &mut Round) -> Result<(), Fatal> {
         let fleet = &self.session.loaded.fleet;
@@ -113,7 +111,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn lost_passwords(&self, round: &Round) -> Failure {
+    pub(crate) fn lost_passwords(&self, round: &Round) -> Failure {
         let names: Vec<&str> = round.secrets.lost.iter().map(ClusterName::as_str).collect();
         let fleet = &self.session.loaded.fleet;
         usage(
@@ -156,28 +154,8 @@ impl Run<'_> {
             return;
         }
         if round.secrets.to_make && round.policy.has_plane(Plane::Control) {
-            let from = self.session.options.restore_passwords_from.as_ref();
-            let restored = match from.and_then(|name| self.session.clusters.get(name)) {
-                Some(cluster) => secrets::restore(fleet, cluster, &mut round.secrets).await,
-                None => Ok(()),
-            };
-            let made = match (restored, self.session.home(Plane::Control)) {
-                (Ok(()), Some(control)) => {
-                    let entropy = &self.session.options.place.entropy;
-                    secrets::make(fleet, control, &round.desire.desired, &mut round.secrets, entropy).await
-                }
-                (Err(error), _) => Err(error),
-                (Ok(()), None) => Ok(()),
-            };
-            match made {
-                Ok(()) => self.done.written += 1,
-                Err(error) => {
-                    (self.tell)(Event::Failed(error.clone()));
-                    self.failures.push(error);
-                }
-            }
             // What reads them is rendered anew: its pods carry a hash that is keyed with them.
-            return;
+            return self.make_secrets(round).await;
         }
         let plan = Plan { steps, ..round.plan.clone() };
         let shelves = round.looks.iter().map(|(name, look)| (name.clone(), look.shelves.clone())).collect();
@@ -204,6 +182,31 @@ impl Run<'_> {
         self.done.add(executed);
     }
 
+    /// Makes the passwords that are nowhere, or puts back what a data cluster still has of them.
+    pub(crate) async fn make_secrets(&mut self, round: &mut Round) {
+        let fleet = &self.session.loaded.fleet;
+        let from = self.session.options.restore_passwords_from.as_ref();
+        let restored = match from.and_then(|name| self.session.clusters.get(name)) {
+            Some(cluster) => secrets::restore(fleet, cluster, &mut round.secrets).await,
+            None => Ok(()),
+        };
+        let made = match (restored, self.session.home(Plane::Control)) {
+            (Ok(()), Some(control)) => {
+                let entropy = &self.session.options.place.entropy;
+                secrets::make(fleet, control, &round.desire.desired, &mut round.secrets, entropy).await
+            }
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => Ok(()),
+        };
+        match made {
+            Ok(()) => self.done.written += 1,
+            Err(error) => {
+                (self.tell)(Event::Failed(error.clone()));
+                self.failures.push(error);
+            }
+        }
+    }
+
     fn report(&self, round: &Round) {
         let mut changes: BTreeMap<ClusterName, usize> = BTreeMap::new();
         for change in &round.plan.changes {
@@ -224,7 +227,7 @@ impl Run<'_> {
         }
     }
 
-    fn has_converged(&self, round: &Round) -> bool {
+    pub(crate) fn has_converged(&self, round: &Round) -> bool {
         if self.policy.removal != Removal::None {
             return round.plan.is_empty();
         }

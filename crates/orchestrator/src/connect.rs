@@ -127,7 +127,7 @@ impl<'a> Session<'a> {
     }
 
     /// Names that mean the same cluster and namespace, and clusters that the file pins to another UID.
-    fn impostors(&self) -> Vec<Failure> {
+    pub(crate) fn impostors(&self) -> Vec<Failure> {
         let mut problems = Vec::new();
         let mut seen: BTreeMap<(&str, &str), &ClusterName> = BTreeMap::new();
         for (name, pin) in &self.identities {
@@ -225,7 +225,11 @@ fn accepted(record: &Record, name: &ClusterName) -> bool {
 }
 
 /// The clusters that a run needs: of the planes' own, and the control cluster for what data clusters get from it.
-fn wanted(loaded: &Loaded, options: &Options, planes: &BTreeSet<Plane>) -> Result<BTreeSet<ClusterName>, Fatal> {
+pub(crate) fn wanted(
+    loaded: &Loaded,
+    options: &Options,
+    planes: &BTreeSet<Plane>,
+) -> Result<BTreeSet<ClusterName>, Fatal> {
     let fleet = &loaded.fleet;
     let unknown: Vec<Failure> = options
         .policy

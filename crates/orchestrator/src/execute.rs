@@ -41,6 +41,10 @@ pub(crate) struct Execution<'a> {
 pub(crate) struct Executed {
     pub(crate) written: usize,
     pub(crate) deleted: usize,
+    /// What was written, and in which version it is there now.
+    pub(crate) versions: Vec<(ObjectRef, String)>,
+    /// What was deleted, by UID.
+    pub(crate) gone: Vec<(ObjectRef, String)>,
     pub(crate) failures: Vec<Failure>,
     /// Objects that were refused for a reason that time does not heal, and how.
     pub(crate) refused: BTreeMap<ObjectRef, Failure>,
@@ -52,6 +56,8 @@ impl Executed {
     pub(crate) fn add(&mut self, other: Self) {
         self.written += other.written;
         self.deleted += other.deleted;
+        self.versions.extend(other.versions);
+        self.gone.extend(other.gone);
         self.failures.extend(other.failures);
         self.refused.extend(other.refused);
         self.undrained.extend(other.undrained);
@@ -62,7 +68,7 @@ impl Executed {
 pub(crate) async fn execute(execution: &Execution<'_>, plan: &Plan) -> Executed {
     let mut by_cluster: BTreeMap<&ClusterName, Vec<&Step>> = BTreeMap::new();
     for step in &plan.steps {
-        if let Some(cluster) = cluster_of(step) {
+        if let Some(cluster) = step.cluster() {
             by_cluster.entry(cluster).or_default().push(step);
         }
     }
@@ -82,18 +88,6 @@ pub(crate) async fn execute(execution: &Execution<'_>, plan: &Plan) -> Executed 
         executed.add(done);
     }
     executed
-}
-
-const fn cluster_of(step: &Step) -> Option<&ClusterName> {
-    match step {
-        Step::Bury(_) => None,
-        Step::Apply { cluster, .. } => Some(cluster),
-        Step::Drain { pod, .. }
-        | Step::Undrain { pod, .. }
-        | Step::Attach { pod, .. }
-        | Step::DeletePod { pod, .. } => Some(&pod.cluster),
-        Step::Prune { object, .. } => Some(&object.cluster),
-    }
 }
 
 /// An object to apply, with its unit.
@@ -149,6 +143,7 @@ impl<'a> Site<'a> {
                 Step::Prune { unit, object, uid, .. } => match self.cluster.delete(object, uid, None).await {
                     Ok(_) => {
                         self.done.deleted += 1;
+                        self.done.gone.push((object.clone(), uid.clone()));
                         forget(&mut inventories, unit, object);
                     }
                     Err(error) => self.fail(&error, Some(unit), Some(object)),
@@ -215,8 +210,9 @@ impl<'a> Site<'a> {
             let results: Vec<_> = stream::iter(applies).buffered(PREPARED).collect().await;
             for ((unit, manifest), result) in wave.into_iter().zip(results) {
                 match result {
-                    Ok(uid) => {
+                    Ok((uid, version)) => {
                         self.done.written += 1;
+                        self.done.versions.push((manifest.object.clone(), version));
                         let key = Owned { kind: manifest.object.kind, name: manifest.object.name.clone() };
                         let inventory = inventories.entry(unit.plane()).or_default();
                         inventory.units.entry(unit.clone()).or_default().insert(key, Some(uid));
@@ -235,7 +231,7 @@ impl<'a> Site<'a> {
         }
     }
 
-    async fn apply_one(&self, unit: &UnitId, manifest: &Manifest) -> Result<String, ClusterError> {
+    async fn apply_one(&self, unit: &UnitId, manifest: &Manifest) -> Result<(String, String), ClusterError> {
         let object = &manifest.object;
         let body = self
             .execution
@@ -255,7 +251,7 @@ impl<'a> Site<'a> {
                 .map(|field| format!("{} (kept by {})", field.field, field.manager))
                 .collect(),
         });
-        Ok(applied.uid)
+        Ok((applied.uid, applied.version))
     }
 
     /// The annotation first: whoever comes after us knows whose drain it is.

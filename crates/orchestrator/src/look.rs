@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::{Cluster, Look};
-use fleet::{ClusterName, Fleet, Index, Plane, PoolName, ShardName, Slot};
+use fleet::{ClusterName, Fleet, Index, PoolName, ShardName, Slot};
 use futures::future::join_all;
 use jiff::Timestamp;
 use jitsi_api::jicofo::JicofoDebug;
 use jitsi_api::{jibri, jicofo, jvb};
 use manifest::{Desired, Names, UnitId};
 use plan::{
-    BridgeView, Known, LivePod, Observed, Occupant, PodPhase, Reason, RecorderView, Seen, SlotView, Source, Witness,
+    BridgeView, Given, Known, LivePod, Observed, Occupant, PodPhase, Reason, RecorderView, Seen, SlotView, Source,
+    Witness,
 };
 
 use crate::Session;
@@ -28,24 +29,14 @@ pub(crate) trait Senses: Sync {
     /// The values of the fleet's secrets.
     fn secrets(&self, session: &Session<'_>, observed: &Observed) -> impl Future<Output = Secrets> + Send;
 
-    /// What a slot's jicofo says, which is in this pod of the control cluster.
-    fn jicofo(&self, session: &Session<'_>, pod: &str) -> impl Future<Output = Known<SlotView>> + Send;
+    /// What a slot's jicofo says.
+    fn jicofo(&self, session: &Session<'_>, pod: &Given) -> impl Future<Output = Known<SlotView>> + Send;
 
     /// What a bridge says.
-    fn bridge(
-        &self,
-        session: &Session<'_>,
-        cluster: &ClusterName,
-        pod: &str,
-    ) -> impl Future<Output = Known<BridgeView>> + Send;
+    fn bridge(&self, session: &Session<'_>, pod: &Given) -> impl Future<Output = Known<BridgeView>> + Send;
 
     /// What a recorder says.
-    fn recorder(
-        &self,
-        session: &Session<'_>,
-        cluster: &ClusterName,
-        pod: &str,
-    ) -> impl Future<Output = Known<RecorderView>> + Send;
+    fn recorder(&self, session: &Session<'_>, pod: &Given) -> impl Future<Output = Known<RecorderView>> + Send;
 }
 
 /// Asks each time, all at once.
@@ -86,23 +77,23 @@ impl Senses for Asking {
         })
     }
 
-    async fn jicofo(&self, session: &Session<'_>, pod: &str) -> Known<SlotView> {
-        match session.home(Plane::Control) {
-            Some(control) => ask_jicofo(control, pod, session.now()).await,
+    async fn jicofo(&self, session: &Session<'_>, pod: &Given) -> Known<SlotView> {
+        match session.clusters.get(&pod.cluster) {
+            Some(control) => ask_jicofo(control, &pod.pod, session.now()).await,
             None => unknown("the control cluster can't be reached"),
         }
     }
 
-    async fn bridge(&self, session: &Session<'_>, cluster: &ClusterName, pod: &str) -> Known<BridgeView> {
-        match session.clusters.get(cluster) {
-            Some(cluster) => ask_bridge(cluster, pod, session.now()).await,
+    async fn bridge(&self, session: &Session<'_>, pod: &Given) -> Known<BridgeView> {
+        match session.clusters.get(&pod.cluster) {
+            Some(cluster) => ask_bridge(cluster, &pod.pod, session.now()).await,
             None => unknown("its cluster can't be reached"),
         }
     }
 
-    async fn recorder(&self, session: &Session<'_>, cluster: &ClusterName, pod: &str) -> Known<RecorderView> {
-        match session.clusters.get(cluster) {
-            Some(cluster) => ask_recorder(cluster, pod, session.now()).await,
+    async fn recorder(&self, session: &Session<'_>, pod: &Given) -> Known<RecorderView> {
+        match session.clusters.get(&pod.cluster) {
+            Some(cluster) => ask_recorder(cluster, &pod.pod, session.now()).await,
             None => unknown("its cluster can't be reached"),
         }
     }
@@ -124,15 +115,17 @@ pub(crate) async fn daemons<S: Senses>(
         let asked = session.now();
         let answers = join_all(slots(fleet, allocations, observed).into_iter().map(|(shard, slot)| async move {
             let pod = format!("{}-0", Names(&fleet.name).of_slot(&shard, slot, fleet::Component::Jicofo));
-            let known = match view.map(|view| view.pods.get(&pod).map(|pod| &pod.phase)) {
+            let known = match view.map(|view| view.pods.get(&pod)) {
                 None => unknown("the control cluster can't be reached"),
                 // The API server listed all pods: this is no gap in our knowledge.
                 Some(None) => Known::Absent { as_of: asked },
-                Some(Some(PodPhase::Waiting(why))) => unknown(format!("pod {pod} does not run: {why}")),
-                Some(Some(PodPhase::Ended)) => unknown(format!("pod {pod} has ended")),
-                Some(Some(PodPhase::Ready | PodPhase::Running | PodPhase::Terminating)) => {
-                    senses.jicofo(session, &pod).await
-                }
+                Some(Some(live)) => match &live.phase {
+                    PodPhase::Waiting(why) => unknown(format!("pod {pod} does not run: {why}")),
+                    PodPhase::Ended => unknown(format!("pod {pod} has ended")),
+                    PodPhase::Ready | PodPhase::Running | PodPhase::Terminating => {
+                        senses.jicofo(session, &given(home, live)).await
+                    }
+                },
             };
             ((shard, slot), known)
         }))
@@ -140,13 +133,13 @@ pub(crate) async fn daemons<S: Senses>(
         observed.slots.extend(answers);
     }
     let bridges = open_bridges(fleet, desired, witness, observed);
-    let answers = join_all(bridges.into_iter().map(|(pool, index, cluster, pod)| async move {
-        let known = senses.bridge(session, &cluster, &pod).await;
+    let answers = join_all(bridges.into_iter().map(|(pool, index, pod)| async move {
+        let known = senses.bridge(session, &pod).await;
         ((pool, index), known)
     }));
     let recorders = open_recorders(fleet, desired, observed);
-    let recorder_answers = join_all(recorders.into_iter().map(|(pool, index, cluster, pod)| async move {
-        let known = senses.recorder(session, &cluster, &pod).await;
+    let recorder_answers = join_all(recorders.into_iter().map(|(pool, index, pod)| async move {
+        let known = senses.recorder(session, &pod).await;
         ((pool, index), known)
     }));
     let (bridges, recorders) = futures::join!(answers, recorder_answers);
@@ -204,7 +197,11 @@ fn occupant(bridge: jicofo::BridgeView) -> Occupant {
     }
 }
 
-type Place<K> = (PoolName, K, ClusterName, String);
+type Place<K> = (PoolName, K, Given);
+
+fn given(cluster: &ClusterName, pod: &LivePod) -> Given {
+    Given { cluster: cluster.clone(), pod: pod.name.clone(), uid: pod.uid.clone() }
+}
 
 /// Bridges that run and about which jicofo leaves a question open: not listed somewhere, outdated, or drained by us.
 fn open_bridges(fleet: &Fleet, desired: &Desired, witness: Witness, observed: &Observed) -> Vec<Place<Index>> {
@@ -226,7 +223,7 @@ fn open_bridges(fleet: &Fleet, desired: &Desired, witness: Witness, observed: &O
                 serves.contains(shard) && known.value().is_some_and(|view| !view.bridges.contains_key(&nickname))
             });
             if witness == Witness::Bridge || outdated || unlisted || pod.drain.is_some() {
-                open.push((pool.clone(), *index, cluster.clone(), name));
+                open.push((pool.clone(), *index, given(cluster, pod)));
             }
         }
     }
@@ -245,7 +242,7 @@ fn open_recorders(fleet: &Fleet, desired: &Desired, observed: &Observed) -> Vec<
             let Some(pod) = view.pods.get(&name).filter(|pod| runs(pod)) else { continue };
             let wanted = desired.units.get(unit);
             if wanted.is_none_or(|unit| pod.roll.as_deref() != Some(unit.roll.as_str())) {
-                open.push((pool.clone(), *index, cluster.clone(), name));
+                open.push((pool.clone(), *index, given(cluster, pod)));
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::execute::failure;
 use crate::{Entropy, Failure, Handover};
 
 /// What is known of the fleet's secrets.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Secrets {
     /// The values at hand.
     pub(crate) values: SecretMap,
@@ -22,6 +22,13 @@ pub(crate) struct Secrets {
     pub(crate) lost: BTreeSet<ClusterName>,
     /// Values that nobody has: neither this runner nor the cluster.
     pub(crate) lacking: Vec<Failure>,
+}
+
+impl Secrets {
+    /// Whether nothing is to be made, restored or brought.
+    pub(crate) fn is_complete(&self) -> bool {
+        !self.to_make && self.lost.is_empty() && self.lacking.is_empty()
+    }
 }
 
 /// Reads what is stored and what this runner has.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fleet::load::Loaded;
 use fleet::{Component, Fleet, Plane, Pool, ShardName};
+use jiff::Timestamp;
 use manifest::{Names, UnitId};
 use plan::{ClusterView, Known, Live, PodPhase};
 
@@ -19,7 +20,12 @@ pub async fn status(loaded: &Loaded, options: &Options) -> Result<Status, Fatal>
     let session = Session::open(loaded, options, &|_| {}).await?;
     let as_of = session.now();
     let round = Round::look(&session, &options.policy).await?;
-    let fleet = &loaded.fleet;
+    Ok(screen(&session, &round, as_of))
+}
+
+/// What a round showed, on one screen.
+pub(crate) fn screen(session: &Session<'_>, round: &Round, as_of: Timestamp) -> Status {
+    let fleet = &session.loaded.fleet;
     let mut unreachable: BTreeMap<_, _> = session.unreachable.clone();
     for (name, known) in &round.observed.clusters {
         if let Some(why) = known.unknown() {
@@ -34,18 +40,18 @@ pub async fn status(loaded: &Loaded, options: &Options) -> Result<Status, Fatal>
         .iter()
         .flat_map(|stone| stone.units.iter().map(|unit| format!("{unit} in {}", stone.cluster)))
         .collect();
-    Ok(Status {
+    Status {
         fleet: fleet.name.to_string(),
         url: fleet.url.to_string(),
         as_of,
         live: round.live(),
-        control: control(fleet, &round),
-        pools: fleet.data.pools.iter().map(|pool| pool_status(fleet, &round, pool)).collect(),
+        control: control(fleet, round),
+        pools: fleet.data.pools.iter().map(|pool| pool_status(fleet, round, pool)).collect(),
         unreachable,
         generations,
         tombstones,
-        proof: round.proof,
-    })
+        proof: round.proof.clone(),
+    }
 }
 
 fn control(fleet: &Fleet, round: &Round) -> ControlStatus {

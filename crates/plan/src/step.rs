@@ -1,6 +1,6 @@
 //! Steps: the only things that are ever written. Each is idempotent and re-checked before it is done.
 
-use fleet::{ClusterName, Index, PoolName, ShardName, Slot};
+use fleet::{ClusterName, Index, Plane, PoolName, ShardName, Slot};
 use manifest::{ObjectRef, UnitId};
 use serde::Serialize;
 
@@ -77,6 +77,32 @@ pub enum Step {
         /// Its version when the decision was made.
         version: String,
     },
+}
+
+impl Step {
+    /// Where it acts; nowhere but in the record if none.
+    #[must_use]
+    pub const fn cluster(&self) -> Option<&ClusterName> {
+        match self {
+            Self::Bury(_) => None,
+            Self::Apply { cluster, .. } => Some(cluster),
+            Self::Drain { pod, .. }
+            | Self::Undrain { pod, .. }
+            | Self::Attach { pod, .. }
+            | Self::DeletePod { pod, .. } => Some(&pod.cluster),
+            Self::Prune { object, .. } => Some(&object.cluster),
+        }
+    }
+
+    /// Whose step it is; of whoever keeps the record if none.
+    #[must_use]
+    pub const fn plane(&self) -> Option<Plane> {
+        match self {
+            Self::Bury(_) => None,
+            Self::Apply { unit, .. } | Self::DeletePod { unit, .. } | Self::Prune { unit, .. } => Some(unit.plane()),
+            Self::Drain { .. } | Self::Undrain { .. } | Self::Attach { .. } => Some(Plane::Data),
+        }
+    }
 }
 
 /// How long a pod that is deleted may take to end.

@@ -7,6 +7,8 @@
 //! intake    the fleet file, as somebody else reads it                ─┘       └─► State, Notices, Counters
 //! ```
 
+mod ask;
+mod guard;
 mod state;
 
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fleet::{ClusterName, Plane, ShardName, Slot};
 use jiff::Timestamp;
-use manifest::{Endpoint, Kind, UnitId};
+use manifest::{Endpoint, Kind};
 use plan::Blocked;
 use serde::Serialize;
 
@@ -223,8 +223,6 @@ pub enum Happening {
     Repaired {
         /// Where.
         cluster: ClusterName,
-        /// Its unit.
-        unit: UnitId,
         /// What it is.
         kind: Kind,
         /// Kind, namespace and name.
