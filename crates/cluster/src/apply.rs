@@ -1,6 +1,7 @@
 //! Server-side apply: first politely, then as the table of managers says.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use fleet::Plane;
 use http::Method;
@@ -16,7 +17,7 @@ use crate::{Cluster, ClusterError, ErrorKind, FieldConflict, fields, immutable};
 pub enum Before {
     /// It was not among the fleet's objects. If it exists after all, it is somebody else's and is left alone.
     Absent,
-    /// It was there in this version; it may have changed since.
+    /// It was there in this version; it may have changed since, unless the cluster is fenced.
     Seen(String),
     /// It must still be in this version: apply nothing otherwise.
     Exactly(String),
@@ -81,7 +82,13 @@ impl Cluster {
         }
         let manager = manager(plane);
         let mut body = Cow::Borrowed(body);
-        if let Before::Exactly(version) = &mode.before {
+        let bound = match &mode.before {
+            Before::Exactly(version) => Some(version),
+            // What is delivered late must not meet what somebody else made of the object meanwhile.
+            Before::Seen(version) if self.1.is_some() => Some(version),
+            Before::Seen(_) | Before::Absent => None,
+        };
+        if let Some(version) = bound {
             body.to_mut()["metadata"]["resourceVersion"] = json!(version);
         }
         let (mut yielded, mut forced) = (Vec::new(), Vec::new());
@@ -147,7 +154,7 @@ impl Cluster {
         Ok(Applied {
             uid: live.uid,
             version: live.version,
-            body: live.body,
+            body: Arc::unwrap_or_clone(live.body),
             warnings: answer.warnings,
             outcome,
             yielded,

@@ -11,8 +11,9 @@ use kube::config::{ExecInteractiveMode, KubeConfigOptions};
 use tokio::sync::Semaphore;
 
 use crate::stranger::Strangers;
+use crate::tally::Tally;
 use crate::wire::Breaker;
-use crate::{ClusterError, ErrorKind, Kubeconfigs, Proxies, RunKey};
+use crate::{ClusterError, ErrorKind, Fence, Kubeconfigs, Proxies, RunKey};
 
 /// How long things may take, and how many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,21 @@ pub enum Connector {
 }
 
 impl Connector {
+    /// The same, with kubeconfigs as they are now. What can't be read now stays as it was.
+    #[must_use]
+    pub fn renewed(&self) -> Self {
+        match self {
+            Self::Kubeconfigs(kubeconfigs) => match kubeconfigs.again() {
+                Ok(again) => Self::Kubeconfigs(Box::new(again)),
+                Err(error) => {
+                    tracing::warn!(%error, "a kubeconfig can't be read: it stays in force as it was");
+                    self.clone()
+                }
+            },
+            Self::Given(_) => self.clone(),
+        }
+    }
+
     /// Makes a client, or takes the one that was given. No request is sent yet.
     ///
     /// # Errors
@@ -103,7 +119,7 @@ impl std::fmt::Debug for Connector {
 
 /// A cluster that we can speak with: its namespace is the fleet's there.
 #[derive(Clone)]
-pub struct Cluster(pub(crate) Arc<Inner>);
+pub struct Cluster(pub(crate) Arc<Inner>, pub(crate) Option<Fence>);
 
 pub(crate) struct Inner {
     name: ClusterName,
@@ -114,6 +130,7 @@ pub(crate) struct Inner {
     pub(crate) run_key: RunKey,
     pub(crate) turns: Semaphore,
     pub(crate) breaker: Breaker,
+    pub(crate) tally: Tally,
     pub(crate) strangers: Strangers,
 }
 
@@ -159,7 +176,7 @@ impl Cluster {
     }
 
     fn with_client(name: &ClusterName, namespace: &str, client: Client, address: String, options: &Options) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Inner {
             name: name.clone(),
             namespace: namespace.to_owned(),
             address,
@@ -168,8 +185,10 @@ impl Cluster {
             run_key: options.run_key.clone(),
             turns: Semaphore::new(options.limits.in_flight),
             breaker: Breaker::default(),
+            tally: Tally::default(),
             strangers: Strangers::default(),
-        }))
+        };
+        Self(Arc::new(inner), None)
     }
 
     /// Our name for it.

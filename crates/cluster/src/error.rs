@@ -113,6 +113,11 @@ pub enum ErrorKind {
     Garbled(String),
     /// A Secret has to hold a value that nobody has.
     SecretMissing(String),
+    /// It was not sent: it can't be proven that nobody else leads the plane by now.
+    Fenced {
+        /// What is missing of the proof.
+        why: String,
+    },
 }
 
 /// A field that somebody else manages.
@@ -152,6 +157,7 @@ impl ClusterError {
             ErrorKind::Unreachable { .. }
             | ErrorKind::Timeout { .. }
             | ErrorKind::Busy { .. }
+            | ErrorKind::Fenced { .. }
             | ErrorKind::NamespaceTerminating(_) => true,
             ErrorKind::Server { code, .. } => *code >= 500,
             _ => false,
@@ -208,6 +214,11 @@ impl ClusterError {
             ErrorKind::Busy { .. } => "the API server is overloaded: try again".to_owned(),
             ErrorKind::SecretMissing(_) => {
                 "give its source in this environment once; afterwards the stored value is kept".to_owned()
+            }
+            ErrorKind::Fenced { .. } => {
+                "nothing was sent; it goes on when the Lease in the plane's home cluster is renewed, here or by whoever \
+                 leads then"
+                    .to_owned()
             }
             ErrorKind::NotFound
             | ErrorKind::Invalid(_)
@@ -274,6 +285,7 @@ impl fmt::Display for ErrorKind {
             Self::Server { code, reason } => write!(f, "the API server answered {code} {reason}"),
             Self::Garbled(what) => write!(f, "the answer makes no sense: {what}"),
             Self::SecretMissing(what) => write!(f, "no value for {what}, neither here nor stored"),
+            Self::Fenced { why } => write!(f, "not written, since somebody else may lead by now: {why}"),
         }
     }
 }

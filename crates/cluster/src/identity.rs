@@ -2,7 +2,7 @@
 
 use http::Method;
 use manifest::{Kind, ObjectRef};
-use plan::{NamespaceState, Pin};
+use plan::{LiveObject, NamespaceState, Pin};
 use serde_json::Value as Json;
 
 use crate::wire::Request;
@@ -56,11 +56,10 @@ impl Cluster {
             Err(error) if matches!(error.kind, ErrorKind::Forbidden { .. }) => return Ok(NamespaceState::Unknown),
             Err(error) => return Err(error),
         };
-        let enforce = live.label(ENFORCE).map(str::to_owned);
-        Ok(NamespaceState::Present { uid: live.uid, enforce, terminating: live.deleting })
+        Ok(state_of(live))
     }
 
-    fn namespace_object(&self, name: &str) -> ObjectRef {
+    pub(crate) fn namespace_object(&self, name: &str) -> ObjectRef {
         ObjectRef {
             cluster: self.name().clone(),
             kind: Kind::Namespace,
@@ -68,4 +67,10 @@ impl Cluster {
             name: name.to_owned(),
         }
     }
+}
+
+/// What a namespace that is there is like.
+pub(crate) fn state_of(namespace: LiveObject) -> NamespaceState {
+    let enforce = namespace.label(ENFORCE).map(str::to_owned);
+    NamespaceState::Present { uid: namespace.uid, enforce, terminating: namespace.deleting }
 }

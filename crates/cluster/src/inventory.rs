@@ -67,16 +67,24 @@ impl Shelf {
                     chunk.units.insert(unit, entry);
                 }
                 _ => {
-                    self.unreadable.insert(key.clone());
                     chunk.foreign.insert(key.clone(), text.to_owned());
                 }
             }
         }
+        self.remove(index);
+        self.unreadable.extend(chunk.foreign.keys().cloned());
         self.chunks.insert(index, chunk);
     }
 
-    /// Which chunks change, and to what.
-    fn changes(&self, wanted: &Inventory) -> BTreeMap<usize, Chunk> {
+    /// Takes a chunk away; whether nothing is left.
+    pub(crate) fn remove(&mut self, index: usize) -> bool {
+        self.chunks.remove(&index);
+        self.unreadable = self.chunks.values().flat_map(|chunk| chunk.foreign.keys().cloned()).collect();
+        self.chunks.is_empty()
+    }
+
+    /// Which chunks change, and to what; the first one in any case if the generation has to be `told`.
+    fn changes(&self, wanted: &Inventory, told: bool) -> BTreeMap<usize, Chunk> {
         let mut next = self.chunks.clone();
         let mut missing: BTreeSet<&UnitId> = wanted.units.keys().collect();
         for chunk in next.values_mut() {
@@ -93,7 +101,8 @@ impl Shelf {
             let chunk = next.entry(index.unwrap_or_default()).or_default();
             chunk.units.insert(unit.clone(), wanted.units.get(unit).cloned().unwrap_or_default());
         }
-        next.retain(|index, chunk| self.chunks.get(index) != Some(chunk));
+        let first = next.keys().next().copied().filter(|_| told);
+        next.retain(|index, chunk| first == Some(*index) || self.chunks.get(index) != Some(chunk));
         for chunk in next.values_mut() {
             chunk.generation = wanted.generation;
         }
@@ -119,6 +128,9 @@ impl Cluster {
     /// Writes an inventory: only the chunks that change, each only if nobody changed it meanwhile. Returns what is
     /// stored now.
     ///
+    /// Through a fenced handle, the first write of a leadership begins with the first chunk, whatever it holds: from
+    /// then on every compare-and-swap that an earlier leader prepared fails there.
+    ///
     /// # Errors
     /// `Changed` when somebody else wrote meanwhile, or a later plan did. Chunks written before that stay written.
     pub async fn write_inventory(
@@ -133,11 +145,15 @@ impl Cluster {
             let object = self.object(Kind::ConfigMap, &Names(fleet).inventory(plane, 0));
             return Err(self.about(&object, ErrorKind::Changed));
         }
-        for (index, mut chunk) in shelf.changes(wanted) {
+        let fence = self.1.as_ref().filter(|fence| fence.plane() == plane && fence.is_new_to(self.name()));
+        for (index, mut chunk) in shelf.changes(wanted, fence.is_some()) {
             let name = Names(fleet).inventory(plane, index);
             let version = self.swap(fleet, plane, &name, chunk.content(), chunk.version.as_deref()).await?;
             chunk.version = Some(version);
             stored.chunks.insert(index, chunk);
+            if let Some(fence) = fence {
+                fence.entered(self.name());
+            }
         }
         Ok(stored)
     }
@@ -165,6 +181,7 @@ fn unit_of(key: &str) -> Option<UnitId> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Arc;
 
     use fleet::Index;
     use manifest::ObjectRef;
@@ -187,7 +204,7 @@ mod tests {
     /// As if written and listed again.
     fn stored(shelf: &Shelf, wanted: &Inventory) -> Shelf {
         let mut after = shelf.clone();
-        for (index, chunk) in shelf.changes(wanted) {
+        for (index, chunk) in shelf.changes(wanted, false) {
             let object = ObjectRef {
                 cluster: "hq".parse().unwrap(),
                 kind: Kind::ConfigMap,
@@ -199,7 +216,7 @@ mod tests {
                 object,
                 uid: "u".into(),
                 version: "1".into(),
-                body: chunk.content(),
+                body: Arc::new(chunk.content()),
                 managers: BTreeSet::new(),
                 deleting: false,
             };
@@ -228,19 +245,27 @@ mod tests {
         let shelf = stored(&Shelf::default(), &many);
         assert_eq!(shelf.chunks.len(), 3);
         assert_eq!(shelf.inventory(), many);
-        assert!(shelf.changes(&inventory(2, 130)).is_empty(), "a new generation alone writes nothing");
+        assert!(shelf.changes(&inventory(2, 130), false).is_empty(), "a new generation alone writes nothing");
+        let told = shelf.changes(&inventory(2, 130), true);
+        assert_eq!(told.keys().collect::<Vec<_>>(), [&0], "unless it is a new leader's");
+        assert_eq!((told[&0].generation, told[&0].units.len()), (Generation(2), 64));
+        assert!(Shelf::default().changes(&inventory(2, 0), true).is_empty(), "where there is nothing, nothing is made");
 
         let mut one = many.clone();
         one.generation = Generation(2);
         one.units.insert(bridge(70), entry("x", Some("uid")));
-        assert_eq!(shelf.changes(&one).into_keys().collect::<Vec<_>>(), [1]);
+        assert_eq!(shelf.changes(&one, false).into_keys().collect::<Vec<_>>(), [1]);
         let after = stored(&shelf, &one);
         assert_eq!(after.inventory(), one);
 
         let mut fewer = one;
         fewer.units.remove(&bridge(3));
         fewer.units.insert(bridge(200), entry("y", None));
-        assert_eq!(after.changes(&fewer).into_keys().collect::<Vec<_>>(), [0], "the new one takes the free place");
+        assert_eq!(
+            after.changes(&fewer, false).into_keys().collect::<Vec<_>>(),
+            [0],
+            "the new one takes the free place"
+        );
     }
 
     #[test]
@@ -257,13 +282,13 @@ mod tests {
             object,
             uid: "u".into(),
             version: "1".into(),
-            body,
+            body: Arc::new(body),
             managers: BTreeSet::new(),
             deleting: false,
         };
         shelf.put(0, &live);
         assert_eq!(shelf.unreadable().iter().collect::<Vec<_>>(), ["jigasi_eu.0"]);
-        let changes = shelf.changes(&Inventory { generation: Generation(4), units: BTreeMap::new() });
+        let changes = shelf.changes(&Inventory { generation: Generation(4), units: BTreeMap::new() }, false);
         assert_eq!(changes[&0].content(), json!({ "data": { "generation": "4", "jigasi_eu.0": "{}" } }));
     }
 }

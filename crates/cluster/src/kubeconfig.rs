@@ -10,6 +10,22 @@ use kube::config::{Kubeconfig, KubeconfigError};
 pub struct Kubeconfigs {
     merged: Kubeconfig,
     from: Vec<PathBuf>,
+    places: Places,
+}
+
+/// Where kubeconfigs are looked for.
+#[derive(Clone)]
+enum Places {
+    /// There, and it must be there.
+    Named(PathBuf),
+    /// There, as far as they exist.
+    Listed(Vec<PathBuf>),
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
 }
 
 /// A kubeconfig that can't be read.
@@ -33,14 +49,29 @@ impl Kubeconfigs {
         kubeconfig_env: Option<&str>,
         home: Option<&Path>,
     ) -> Result<Self, Unreadable> {
-        if let Some(path) = explicit {
-            return Ok(Self { merged: read(path)?, from: vec![path.to_owned()] });
-        }
-        let listed: Vec<PathBuf> = match kubeconfig_env.filter(|list| !list.is_empty()) {
+        let listed = || match kubeconfig_env.filter(|list| !list.is_empty()) {
             Some(list) => std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()).collect(),
             None => home.map(|home| home.join(".kube").join("config")).into_iter().collect(),
         };
-        let mut all = Self::default();
+        Self::at(explicit.map_or_else(|| Places::Listed(listed()), |path| Places::Named(path.to_owned())))
+    }
+
+    /// The same files, read again.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn again(&self) -> Result<Self, Unreadable> {
+        Self::at(self.places.clone())
+    }
+
+    fn at(places: Places) -> Result<Self, Unreadable> {
+        let listed = match &places {
+            Places::Named(path) => {
+                return Ok(Self { merged: read(path)?, from: vec![path.clone()], places });
+            }
+            Places::Listed(listed) => listed.clone(),
+        };
+        let mut all = Self { places, ..Self::default() };
         for path in listed {
             match path.try_exists() {
                 Ok(false) => continue,
@@ -66,6 +97,15 @@ impl Kubeconfigs {
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {
         &self.from
+    }
+
+    /// The files that were looked for.
+    #[must_use]
+    pub fn looked_for(&self) -> &[PathBuf] {
+        match &self.places {
+            Places::Named(path) => std::slice::from_ref(path),
+            Places::Listed(paths) => paths,
+        }
     }
 
     pub(crate) const fn merged(&self) -> &Kubeconfig {
@@ -129,8 +169,26 @@ mod tests {
         assert_eq!(Kubeconfigs::load(None, Some(""), home).unwrap().contexts(), ["home"]);
         assert_eq!(Kubeconfigs::load(None, None, None).unwrap().contexts(), [""; 0]);
 
+        assert_eq!(Kubeconfigs::load(None, Some(&list), home).unwrap().looked_for().len(), 3);
+
         let missing = Kubeconfigs::load(Some(&folder.path().join("missing")), None, None).unwrap_err();
         assert_eq!(missing.why, "there is no such file");
+    }
+
+    #[test]
+    fn read_again_they_are_what_is_there_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = write(folder.path(), "one", &["a"]);
+        let list = format!("{}:{}", one.display(), folder.path().join("two").display());
+        for first in [Kubeconfigs::load(Some(&one), None, None), Kubeconfigs::load(None, Some(&list), None)] {
+            let first = first.unwrap();
+            write(folder.path(), "one", &["b"]);
+            assert_eq!(first.again().unwrap().contexts(), ["b"]);
+            write(folder.path(), "one", &["a"]);
+        }
+        let listed = Kubeconfigs::load(None, Some(&list), None).unwrap();
+        write(folder.path(), "two", &["c"]);
+        assert_eq!(listed.again().unwrap().contexts(), ["a", "c"]);
     }
 
     #[test]

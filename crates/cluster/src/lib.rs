@@ -11,15 +11,19 @@
 //! Nothing here decides what should be done; that is the planner's business.
 
 mod apply;
+mod cache;
 mod conflict;
 mod connect;
+mod credentials;
 mod error;
+mod fence;
 mod fields;
 pub mod health;
 mod identity;
 mod immutable;
 mod inventory;
 mod kubeconfig;
+pub mod lease;
 mod live;
 mod look;
 mod objects;
@@ -27,18 +31,24 @@ mod pods;
 mod proxy;
 mod record;
 mod refusal;
+pub mod rights;
 pub mod secrets;
 mod stranger;
 mod stream;
+mod tally;
 mod warning;
 mod wire;
 
 pub use apply::{Applied, ApplyMode, Before, Outcome};
+pub use cache::{Cache, CacheState, Requests};
 pub use connect::{Cluster, Connector, Limits, Options};
+pub use credentials::Token;
 pub use error::{ClusterError, ErrorKind, FieldConflict};
+pub use fence::{Fence, Fenced};
 pub use health::Health;
 pub use inventory::Shelf;
 pub use kubeconfig::Kubeconfigs;
+pub use lease::{Held, LeaseKeeper, NotTaken, Standing, Terms};
 pub use look::{Look, known};
 pub use objects::{Created, Deletion};
 pub use proxy::Proxies;

@@ -1,8 +1,9 @@
-//! Reads objects as API servers list them.
+//! Reads objects as API servers list them, and as watches bring them.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use manifest::{Kind, ObjectRef};
 use plan::LiveObject;
@@ -21,11 +22,13 @@ pub(crate) struct Page<T> {
     pub(crate) items: Option<Vec<T>>,
 }
 
-/// Where the next page begins.
+/// Where the next page begins, and which version of the whole it is.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct PageMeta {
     #[serde(default, rename = "continue")]
     pub(crate) next: String,
+    #[serde(default, rename = "resourceVersion")]
+    pub(crate) version: String,
 }
 
 /// An object, its managed fields read only as far as we use them: they are half of what a server sends.
@@ -106,6 +109,23 @@ impl Listed {
         owners.is_some_and(|owners| owners.iter().any(|owner| owner.get("controller") == Some(&Json::Bool(true))))
     }
 
+    /// Its `resourceVersion`.
+    pub(crate) fn version(&self) -> &str {
+        self.metadata.rest.get("resourceVersion").and_then(Json::as_str).unwrap_or_default()
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        self.metadata.rest.get("name").and_then(Json::as_str).unwrap_or_default()
+    }
+
+    /// All but its managed fields.
+    pub(crate) fn into_body(self) -> Json {
+        let Self { metadata, mut rest } = self;
+        rest.insert("metadata".to_owned(), Json::Object(metadata.rest));
+        Json::Object(rest)
+    }
+
     /// As the rest of the program sees it. Items of a LIST carry neither `apiVersion` nor `kind`.
     pub(crate) fn into_live(self, cluster: &Cluster, kind: Kind) -> LiveObject {
         let Self { metadata: Metadata { managed_fields, rest: metadata }, mut rest } = self;
@@ -122,7 +142,7 @@ impl Listed {
             cluster.0.run_key.redact(&mut body);
         }
         let managers: BTreeSet<String> = managed_fields.into_iter().map(|entry| entry.manager).collect();
-        LiveObject { object, uid, version, body, managers, deleting }
+        LiveObject { object, uid, version, body: Arc::new(body), managers, deleting }
     }
 }
 

@@ -7,8 +7,8 @@ use fleet::{FleetName, Plane};
 use futures::future::join_all;
 use http::Method;
 use jiff::Timestamp;
-use manifest::{Kind, Scope, labels};
-use plan::{ClusterView, Known, LiveObject, LivePod, NodeView, Reason, Record, Seen, Source};
+use manifest::{Kind, ObjectRef, Scope, labels};
+use plan::{ClusterView, Inventory, Known, LiveObject, LivePod, NodeView, Reason, Record, Seen, Source};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
@@ -52,7 +52,7 @@ impl Cluster {
             match listed {
                 Ok(objects) => {
                     for object in objects {
-                        look.shelve(fleet, object);
+                        look.put(fleet, object);
                     }
                 }
                 Err(error) => match &error.kind {
@@ -67,9 +67,7 @@ impl Cluster {
                 },
             }
         }
-        for (plane, shelf) in &look.shelves {
-            look.view.inventories.insert(*plane, shelf.inventory());
-        }
+        look.view.inventories = look.inventories();
         Ok(look)
     }
 
@@ -100,8 +98,8 @@ impl Cluster {
         let selector = format!("{}={fleet}", labels::FLEET);
         let path = format!("/api/v1/namespaces/{}/pods", escape(self.namespace()));
         let request = || Request::path("list", Method::GET, path.clone(), "pods").query("labelSelector", &selector);
-        let listed: Vec<Json> = self.all_pages(request).await?;
-        Ok(listed.iter().filter_map(pods::read).collect())
+        let listed: Vec<Listed> = self.all_pages(request).await?;
+        Ok(listed.into_iter().filter_map(|pod| pods::read(&pod.into_body())).collect())
     }
 
     /// The nodes; `None` where they may not be listed.
@@ -110,8 +108,8 @@ impl Cluster {
     /// When the cluster can't be asked.
     pub async fn nodes(&self) -> Result<Option<Vec<NodeView>>, ClusterError> {
         let request = || Request::path("list", Method::GET, "/api/v1/nodes".to_owned(), "nodes");
-        match self.all_pages::<Json>(request).await {
-            Ok(nodes) => Ok(Some(nodes.iter().filter_map(node).collect())),
+        match self.all_pages::<Listed>(request).await {
+            Ok(nodes) => Ok(Some(nodes.into_iter().filter_map(|found| node(&found.into_body())).collect())),
             Err(error) if matches!(error.kind, ErrorKind::Forbidden { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -153,13 +151,11 @@ impl Cluster {
 
 impl Look {
     /// Our own books apart, everything else into the view.
-    fn shelve(&mut self, fleet: &FleetName, object: LiveObject) {
-        if object.object.kind == Kind::ConfigMap {
-            if let Some((plane, chunk)) = inventory::of_name(fleet, &object.object.name) {
-                self.shelves.entry(plane).or_default().put(chunk, &object);
-                return;
-            }
-            if let Some(plane) = record::of_name(fleet, &object.object.name) {
+    pub(crate) fn put(&mut self, fleet: &FleetName, object: LiveObject) {
+        match Book::of(fleet, &object.object) {
+            Some(Book::Chunk(plane, chunk)) => self.shelves.entry(plane).or_default().put(chunk, &object),
+            Some(Book::Record(plane)) => {
+                self.forget_record(plane);
                 match record::read(&object.body) {
                     Ok(record) => {
                         self.records.insert(plane, (record, object.version));
@@ -168,10 +164,53 @@ impl Look {
                         self.unreadable_records.insert(plane, why);
                     }
                 }
-                return;
+            }
+            None => {
+                self.view.objects.insert(object.object.clone(), object);
             }
         }
-        self.view.objects.insert(object.object.clone(), object);
+    }
+
+    /// The opposite of [`put`](Self::put).
+    pub(crate) fn remove(&mut self, fleet: &FleetName, object: &ObjectRef) {
+        match Book::of(fleet, object) {
+            Some(Book::Chunk(plane, chunk)) => {
+                if self.shelves.get_mut(&plane).is_some_and(|shelf| shelf.remove(chunk)) {
+                    self.shelves.remove(&plane);
+                }
+            }
+            Some(Book::Record(plane)) => self.forget_record(plane),
+            None => {
+                self.view.objects.remove(object);
+            }
+        }
+    }
+
+    fn forget_record(&mut self, plane: Plane) {
+        self.records.remove(&plane);
+        self.unreadable_records.remove(&plane);
+    }
+
+    /// What the shelves hold.
+    pub(crate) fn inventories(&self) -> BTreeMap<Plane, Inventory> {
+        self.shelves.iter().map(|(plane, shelf)| (*plane, shelf.inventory())).collect()
+    }
+}
+
+/// One of our own ConfigMaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Book {
+    Chunk(Plane, usize),
+    Record(Plane),
+}
+
+impl Book {
+    pub(crate) fn of(fleet: &FleetName, object: &ObjectRef) -> Option<Self> {
+        if object.kind != Kind::ConfigMap {
+            return None;
+        }
+        let chunk = inventory::of_name(fleet, &object.name).map(|(plane, chunk)| Self::Chunk(plane, chunk));
+        chunk.or_else(|| record::of_name(fleet, &object.name).map(Self::Record))
     }
 }
 
@@ -184,7 +223,8 @@ pub fn known<T>(answer: Result<Option<T>, ClusterError>, asked: Timestamp) -> Kn
     }
 }
 
-fn node(node: &Json) -> Option<NodeView> {
+/// A node of a LIST. `None` if it has no name.
+pub(crate) fn node(node: &Json) -> Option<NodeView> {
     let metadata = node.get("metadata")?;
     let texts = |key: &str| -> BTreeMap<String, String> {
         let entries = metadata.get(key).and_then(Json::as_object).into_iter().flatten();

@@ -31,6 +31,7 @@ pub(crate) struct Request {
     accept: &'static str,
     content: Option<(&'static str, Vec<u8>)>,
     deadline: Option<Duration>,
+    urgent: bool,
 }
 
 /// A 2xx answer.
@@ -77,6 +78,7 @@ impl Request {
             accept: JSON,
             content: None,
             deadline: None,
+            urgent: false,
         }
     }
 
@@ -107,6 +109,17 @@ impl Request {
     pub(crate) const fn within(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
+    }
+
+    /// Waits for no turn, and for no breaker: others depend on it, and it comes rarely.
+    pub(crate) const fn urgent(mut self) -> Self {
+        self.urgent = true;
+        self
+    }
+
+    /// Whether it changes something.
+    fn writes(&self) -> bool {
+        self.method != Method::GET && !self.query.contains("dryRun=")
     }
 
     fn build(&mut self) -> Result<http::Request<Body>, ErrorKind> {
@@ -190,20 +203,73 @@ impl Cluster {
         ClusterError::new(self.name(), kind)
     }
 
-    async fn ask_quietly(&self, request: &mut Request) -> Result<Answer, Failure> {
+    /// Asks for an answer that goes on: the deadline is for its beginning. It takes no turn, or a few of them would stop
+    /// everything else, and the breaker is for requests that somebody waits for.
+    pub(crate) async fn open(&self, mut request: Request) -> Result<Body, ClusterError> {
         let deadline = request.deadline.unwrap_or(self.0.limits.request);
+        let built = request.build().map_err(|kind| self.error(kind))?;
+        let begin = async {
+            let (head, body) = self.0.client.send(built).await?.into_parts();
+            if head.status.is_success() {
+                return Ok(Ok(body));
+            }
+            Ok(Err(Refusal::read(head.status.as_u16(), &body.collect_bytes().await?)))
+        };
+        let begun = tokio::time::timeout(deadline, begin).await;
+        let code = match &begun {
+            Ok(Ok(Ok(_))) => 200,
+            Ok(Ok(Err(refusal))) => refusal.code,
+            Ok(Err(_)) | Err(_) => 0,
+        };
+        self.0.tally.count(request.verb, code);
+        match begun {
+            Ok(Ok(Ok(body))) => Ok(body),
+            Ok(Ok(Err(refusal))) => Err(self.explain(Failure::Refused(refusal), &request)),
+            Ok(Err(error)) => Err(self.error(self.transport(&error))),
+            Err(_) => {
+                let address = self.address().to_owned();
+                Err(self.error(ErrorKind::Timeout { address, after: deadline }))
+            }
+        }
+    }
+
+    async fn ask_quietly(&self, request: &mut Request) -> Result<Answer, Failure> {
+        let mut deadline = request.deadline.unwrap_or(self.0.limits.request);
         let built = request.build().map_err(Failure::Silent)?;
         // The deadline runs from here: waiting for our own turn is not the cluster's fault.
-        let _turn = self.0.turns.acquire().await;
-        self.0.breaker.check().map_err(Failure::Silent)?;
-        let outcome = tokio::time::timeout(deadline, self.exchange(built)).await;
+        let _turn = match request.urgent {
+            true => None,
+            false => Some(self.0.turns.acquire().await),
+        };
+        if !request.urgent {
+            self.0.breaker.check().map_err(Failure::Silent)?;
+        }
+        let fence = self.1.as_ref().filter(|_| request.writes());
+        if let Some(fence) = fence {
+            deadline = fence.grant(deadline).map_err(|fenced| Failure::Silent(fenced.into()))?;
+        }
+        let outcome = match fence {
+            // Whoever was stopped in between gives up before anything else.
+            Some(_) => tokio::select! {
+                biased;
+                () = tokio::time::sleep(deadline) => None,
+                outcome = self.exchange(built) => Some(outcome),
+            },
+            None => tokio::time::timeout(deadline, self.exchange(built)).await.ok(),
+        };
+        let code = match &outcome {
+            Some(Ok(Ok(answer))) => answer.code,
+            Some(Ok(Err(refusal))) => refusal.code,
+            Some(Err(_)) | None => 0,
+        };
+        self.0.tally.count(request.verb, code);
         match outcome {
-            Ok(Ok(result)) => {
+            Some(Ok(result)) => {
                 self.0.breaker.reset();
                 result.map_err(Failure::Refused)
             }
-            Ok(Err(error)) => Err(Failure::Silent(self.0.breaker.record(self.transport(&error)))),
-            Err(_) => {
+            Some(Err(error)) => Err(Failure::Silent(self.0.breaker.record(self.transport(&error)))),
+            None => {
                 let timeout = ErrorKind::Timeout { address: self.address().to_owned(), after: deadline };
                 Err(Failure::Silent(self.0.breaker.record(timeout)))
             }

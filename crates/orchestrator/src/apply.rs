@@ -153,7 +153,9 @@ impl<'a> Run<'a> {
         if !self.remember(round, false).await {
             return;
         }
-        if round.secrets.to_make && round.policy.has_plane(Plane::Control) {
+        // What is being deleted needs no passwords: making them would put off everything else, again and again.
+        let wanted = self.policy.removal == Removal::None && round.policy.has_plane(Plane::Control);
+        if round.secrets.to_make && wanted {
             // What reads them is rendered anew: its pods carry a hash that is keyed with them.
             return self.make_secrets(round).await;
         }

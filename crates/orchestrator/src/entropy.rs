@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 /// Where random values come from. Copies draw from one source: none yields what another did.
 #[derive(Clone)]
@@ -22,6 +22,12 @@ impl Entropy {
         Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
 
+    /// Eight hexadecimal digits, to tell apart what would have one name.
+    #[must_use]
+    pub fn suffix(&self) -> String {
+        format!("{:08x}", self.generator().random::<u32>())
+    }
+
     /// A generator of one's own.
     pub(crate) fn generator(&self) -> StdRng {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).fork()
@@ -37,8 +43,6 @@ impl std::fmt::Debug for Entropy {
 
 #[cfg(test)]
 mod tests {
-    use rand::RngExt as _;
-
     use super::*;
 
     fn draw(entropy: &Entropy) -> u64 {

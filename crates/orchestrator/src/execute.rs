@@ -111,9 +111,9 @@ impl<'a> Site<'a> {
     async fn execute(&mut self, steps: &[&Step]) {
         let mut inventories = self.view.inventories.clone();
         let applies = self.intend(steps, &mut inventories);
-        let writes = !applies.is_empty() || steps.iter().any(|step| matches!(step, Step::Prune { .. }));
-        // What we are about to create is written down first: a crash leaves nothing behind that nobody knows of.
-        if writes && !self.shelve(&inventories).await {
+        // What we are about to create is written down first: a crash leaves nothing behind that nobody knows of. And
+        // whoever plans by what was true before somebody else's turn learns it here, before anything is done.
+        if !self.shelve(&inventories).await {
             return;
         }
         self.apply(&applies, &mut inventories).await;
@@ -150,9 +150,7 @@ impl<'a> Site<'a> {
                 },
             }
         }
-        if writes {
-            self.shelve(&inventories).await;
-        }
+        self.shelve(&inventories).await;
     }
 
     /// Writes into the inventories what is about to be applied, and says what that is.
@@ -178,8 +176,8 @@ impl<'a> Site<'a> {
                 inventory.units.remove(unit);
             }
         }
-        for inventory in inventories.values_mut() {
-            inventory.generation = inventory.generation.max(self.generation);
+        for plane in steps.iter().filter_map(|step| step.plane()) {
+            inventories.entry(plane).or_default().generation = self.generation;
         }
         applies
     }
@@ -218,7 +216,8 @@ impl<'a> Site<'a> {
                         inventory.units.entry(unit.clone()).or_default().insert(key, Some(uid));
                     }
                     Err(error) => {
-                        if error.is_transient() {
+                        // What changed under our hands is looked at again.
+                        if error.is_transient() || error.kind == ErrorKind::Changed {
                             self.fail(&error, Some(unit), Some(&manifest.object));
                         } else {
                             let refusal = failure(&error, Some(unit), Some(&manifest.object));
@@ -334,6 +333,10 @@ impl<'a> Site<'a> {
                 return false;
             }
         };
+        if let Err(error) = self.cluster.may_change(DAEMON_DEADLINE) {
+            self.fail(&error, None, None);
+            return false;
+        }
         match request(stream).await {
             Ok(_) => true,
             Err(error) => {

@@ -10,7 +10,7 @@ use plan::Policy;
 use crate::{Entropy, Handover};
 
 /// What a run is allowed and told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Where it happens.
     pub place: Place,
@@ -51,7 +51,8 @@ impl Place {
     }
 
     /// How clusters are connected to in one run.
-    pub(crate) fn connection(&self) -> cluster::Options {
+    #[must_use]
+    pub fn connection(&self) -> cluster::Options {
         cluster::Options {
             user_agent: self.user_agent.clone(),
             limits: Limits::default(),

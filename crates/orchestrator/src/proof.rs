@@ -31,15 +31,19 @@ pub(crate) fn judge(evidence: Evidence<'_>) -> Proof {
             proof.endpoints.push(EndpointStatus { shard: shard.clone(), slot: *slot, endpoint: endpoint.clone() });
         }
     }
+    let usual = evidence.usual_versions();
     for shard in evidence.fleet.control.shards.keys() {
         let slot = evidence.allocations.serving(shard);
-        evidence.judge_slot(shard, slot, &mut proof);
+        evidence.judge_slot(shard, slot, &usual, &mut proof);
     }
     proof
 }
 
+/// By image: the version that most of its bridges report.
+type Usual<'a> = BTreeMap<&'a str, &'a str>;
+
 impl Evidence<'_> {
-    fn judge_slot(&self, shard: &ShardName, slot: Slot, proof: &mut Proof) {
+    fn judge_slot(&self, shard: &ShardName, slot: Slot, usual: &Usual<'_>, proof: &mut Proof) {
         let names = Names(&self.fleet.name);
         let view = self.observed.slots.get(&(shard.clone(), slot));
         let listed = view.and_then(Known::value);
@@ -55,7 +59,7 @@ impl Evidence<'_> {
             expected += 1;
             let complaint = match self.witness {
                 Witness::Jicofo => listed.and_then(|view| match view.bridges.get(&nickname) {
-                    Some(occupant) => self.judge_occupant(pool, index, occupant),
+                    Some(occupant) => self.judge_occupant(pool, index, occupant, usual),
                     None => Some(self.explain(pool, index, shard, slot)),
                 }),
                 Witness::Bridges => self.judge_by_itself(pool, index),
@@ -112,7 +116,13 @@ impl Evidence<'_> {
         self.view(pool)?.pods.get(&format!("{}-0", Names(&self.fleet.name).bridge(&pool.name, index)))
     }
 
-    fn judge_occupant(&self, pool: &Pool, index: Index, occupant: &Occupant) -> Option<(String, Option<String>)> {
+    fn judge_occupant(
+        &self,
+        pool: &Pool,
+        index: Index,
+        occupant: &Occupant,
+        usual: &Usual<'_>,
+    ) -> Option<(String, Option<String>)> {
         if !occupant.operational {
             return Some(("jicofo lists it, but not as operational".to_owned(), None));
         }
@@ -129,34 +139,35 @@ impl Evidence<'_> {
             return None;
         }
         let version = occupant.version.as_deref()?;
-        let usual = self.usual_version(pool)?;
+        let usual = *usual.get(pool.bridges.workload.image.reference.as_str())?;
         (version != usual)
             .then(|| (format!("it runs version {version}, the other bridges of its image run {usual}"), None))
     }
 
-    /// The version that most bridges of the pool's image report, of those whose pods run it.
-    fn usual_version(&self, pool: &Pool) -> Option<&str> {
+    /// Of the bridges whose pods run their image as it is now.
+    fn usual_versions(&self) -> Usual<'_> {
         let names = Names(&self.fleet.name);
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let slots = self.observed.slots.values().filter_map(Known::value);
+        let said: BTreeMap<&str, &str> = slots
+            .flat_map(|view| &view.bridges)
+            .filter_map(|(nickname, bridge)| Some((nickname.as_str(), bridge.version.as_deref()?)))
+            .collect();
+        let mut counts: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
         for unit in self.desired.units.values() {
             let UnitId::Bridge(name, index) = &unit.id else { continue };
-            let Some(other) =
-                self.fleet.data.pool(name).filter(|other| other.bridges.workload.image == pool.bridges.workload.image)
-            else {
-                continue;
-            };
-            let current = self.pod(other, *index).is_some_and(|pod| pod.roll.as_deref() == Some(unit.roll.as_str()));
-            let nickname = names.bridge_nickname(&other.cluster, name, *index);
-            let seen = self
-                .observed
-                .slots
-                .values()
-                .find_map(|known| known.value()?.bridges.get(&nickname)?.version.as_deref());
-            if let (true, Some(version)) = (current, seen) {
-                *counts.entry(version).or_default() += 1;
+            let Some(pool) = self.fleet.data.pool(name) else { continue };
+            let nickname = names.bridge_nickname(&pool.cluster, name, *index);
+            let Some(version) = said.get(nickname.as_str()) else { continue };
+            if self.pod(pool, *index).is_some_and(|pod| pod.roll.as_deref() == Some(unit.roll.as_str())) {
+                let image = pool.bridges.workload.image.reference.as_str();
+                *counts.entry(image).or_default().entry(version).or_default() += 1;
             }
         }
-        counts.into_iter().max_by_key(|(_, count)| *count).map(|(version, _)| version)
+        let most = counts.into_iter().filter_map(|(image, counts)| {
+            let (version, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+            Some((image, version))
+        });
+        most.collect()
     }
 
     fn judge_by_itself(&self, pool: &Pool, index: Index) -> Option<(String, Option<String>)> {

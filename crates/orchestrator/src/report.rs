@@ -6,7 +6,7 @@ use fleet::{ClusterName, Index, Plane, PoolName, ShardName, Slot};
 use jiff::Timestamp;
 use manifest::{Endpoint, UnitId};
 use plan::{Blocked, Live, Plan, Reason, Step};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -155,7 +155,7 @@ pub struct PlanReport {
 }
 
 /// Whether signalling really sees media.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Proof {
     /// Whose word it is.
     pub witness: Witness,
@@ -178,7 +178,7 @@ impl Proof {
 }
 
 /// Whose word a proof is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Witness {
     /// Each serving slot's jicofo.
@@ -189,7 +189,7 @@ pub enum Witness {
 }
 
 /// What a slot's jicofo was asked and said.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SlotProof {
     /// The shard.
     pub shard: ShardName,
@@ -208,7 +208,7 @@ pub struct SlotProof {
 }
 
 /// A bridge that a slot's jicofo does not list as it should.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
     /// The pool.
     pub pool: PoolName,
@@ -227,7 +227,7 @@ pub struct Missing {
 }
 
 /// A workload that is not healthy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unhealthy {
     /// Where.
     pub cluster: ClusterName,
@@ -240,7 +240,7 @@ pub struct Unhealthy {
 }
 
 /// Where a slot's XMPP is reached.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EndpointStatus {
     /// The shard.
     pub shard: ShardName,
@@ -251,7 +251,7 @@ pub struct EndpointStatus {
 }
 
 /// What `status` reports: one screen.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {
     /// The fleet.
     pub fleet: String,
@@ -276,7 +276,7 @@ pub struct Status {
 }
 
 /// The control plane on that screen.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ControlStatus {
     /// Where.
     pub cluster: ClusterName,
@@ -287,7 +287,7 @@ pub struct ControlStatus {
 }
 
 /// A shard on that screen.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ShardStatus {
     /// Its name.
     pub shard: ShardName,
@@ -310,7 +310,7 @@ pub struct ShardStatus {
 }
 
 /// A pool on that screen.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PoolStatus {
     /// Its name.
     pub pool: PoolName,

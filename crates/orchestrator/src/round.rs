@@ -131,7 +131,7 @@ fn records(session: &Session<'_>, looks: &BTreeMap<ClusterName, Look>, policy: &
             Some(look) => match unreadable(look) {
                 None => {
                     let found = look.records.get(&plane).cloned();
-                    let (record, version) = found.map_or((Record::default(), None), |(r, v)| (r, Some(v)));
+                    let (record, version) = found.map_or_else(|| (first(looks, plane), None), |(r, v)| (r, Some(v)));
                     records.insert(plane, (record, version));
                     continue;
                 }
@@ -152,6 +152,14 @@ fn records(session: &Session<'_>, looks: &BTreeMap<ClusterName, Look>, policy: &
         policy.clusters = BTreeSet::from_iter("none".parse());
     }
     (records, lost)
+}
+
+/// A record where there is none. If one was lost, or its home moved, it goes on counting where inventories stopped: they
+/// take nothing from somebody with a lower number.
+fn first(looks: &BTreeMap<ClusterName, Look>, plane: Plane) -> Record {
+    let inventories = looks.values().filter_map(|look| look.view.inventories.get(&plane));
+    let generation = inventories.map(|inventory| inventory.generation).max().unwrap_or_default();
+    Record { generation, ..Record::default() }
 }
 
 /// Shards that are not in the file any more, and whose prosody and jicofo are still written down as ours.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fleet::ClusterName;
 use manifest::{Kind, ObjectRef, UnitId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Generation, Step};
 
@@ -39,7 +39,7 @@ impl BlastRadius {
 }
 
 /// Who is on something now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Live {
     /// Conferences.
     pub conferences: u64,

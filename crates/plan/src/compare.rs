@@ -22,7 +22,10 @@ const TEMPLATE: &str = "template";
 /// Folds the pod template of a workload's `spec` into its text. [`differences`] unfolds it for as long as it looks.
 pub fn fold(spec: &mut Json) {
     if let Some(template) = spec.get_mut(TEMPLATE).filter(|template| template.is_object()) {
-        *template = Json::String(template.to_string());
+        let mut text = template.to_string();
+        // It grew by doubling, and stays for long.
+        text.shrink_to_fit();
+        *template = Json::String(text);
     }
 }
 

@@ -2,6 +2,7 @@
 //! forecast, and the property that every plan reaches a fixed point.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use fleet::{Fleet, Index, PoolName};
 use jiff::Timestamp;
@@ -41,7 +42,7 @@ impl World {
                         object: manifest.object.clone(),
                         uid,
                         version: "1".to_owned(),
-                        body: manifest.body.json(),
+                        body: Arc::new(manifest.body.json()),
                         managers: BTreeSet::from([format!("jitsictl/{}", unit.plane())]),
                         deleting: false,
                     };

@@ -1,6 +1,7 @@
 //! What clusters and Jitsi daemons report.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fleet::{ClusterName, Index, PoolName, ShardName, Slot};
 use manifest::{Kind, ObjectRef, UnitId};
@@ -70,8 +71,8 @@ pub struct LiveObject {
     /// Its `resourceVersion`.
     pub version: String,
     /// Everything but `metadata.managedFields`. Secrets: `data` values replaced by a keyed hash of this run. The pod
-    /// template of a workload is [folded](crate::compare::fold).
-    pub body: Json,
+    /// template of a workload is [folded](crate::compare::fold). Shared: one that is watched is looked at all the time.
+    pub body: Arc<Json>,
     /// Field managers that applied or updated it, ours included.
     pub managers: BTreeSet<String>,
     /// Whether it is being deleted.

@@ -200,7 +200,7 @@ fn a_bridge_that_pulls_its_new_image_still_has_its_turn() {
     let view = stage.view("frankfurt");
     let mut gone = view.pods.remove("meet-jvb-eu-0-0").unwrap();
     let object = view.objects.iter_mut().find(|(object, _)| object.name == "meet-jvb-eu-0" && object.kind.has_pods());
-    object.unwrap().1.body["metadata"]["generation"] = 2.into();
+    std::sync::Arc::make_mut(&mut object.unwrap().1.body)["metadata"]["generation"] = 2.into();
     assert_eq!(kinds(&stage.plan()), [""; 0], "its pod is not there yet");
     gone.phase = PodPhase::Waiting("ContainerCreating".into());
     stage.view("frankfurt").pods.insert("meet-jvb-eu-0-0".into(), gone.clone());

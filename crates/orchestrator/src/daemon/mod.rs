@@ -8,8 +8,14 @@
 //! ```
 
 mod ask;
+mod events;
 mod guard;
+mod leases;
+mod link;
+mod run;
+mod senses;
 mod state;
+mod tell;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,12 +26,16 @@ use fleet::load::Loaded;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use events::{KubernetesEvent, Telling, Told, event_of};
 pub use state::{
     BUCKETS, ClusterState, Counters, EndpointState, Fighting, Happening, IntentState, Link, Notice, PlaneState,
     Refused, RoundEnd, State,
 };
 
 use crate::{Handover, Place};
+
+use self::run::Daemon;
+use self::tell::Teller;
 
 /// What a daemon is told once.
 #[derive(Debug)]
@@ -110,33 +120,20 @@ impl Handle {
 }
 
 /// Makes a daemon that keeps a fleet as the newest [`Intake`] says: a handle to look at it, and what runs it. That ends
-/// when `stop` is cancelled: requests on their way are finished, then its Leases are released.
+/// when `stop` is cancelled: requests on their way are finished, then its Leases are released. Whenever `credentials`
+/// grows, every cluster is connected to anew. It is to be polled where it was made: it is not `Send`.
 pub fn daemon(
     intake: watch::Receiver<Intake>,
+    credentials: watch::Receiver<u64>,
     options: DaemonOptions,
     stop: CancellationToken,
-) -> (Handle, impl Future<Output = ()> + Send) {
+) -> (Handle, impl Future<Output = ()>) {
     let now = options.place.clock.now();
     let first = intake.borrow().clone();
-    let state = State {
-        fleet: first.loaded.fleet.name.to_string(),
-        started: now,
-        as_of: now,
-        intent: IntentState {
-            hash: manifest::short_hash(&first.loaded.intent_text),
-            since: now,
-            refused: first.refused,
-        },
-        planes: options.planes.iter().map(|plane| (*plane, PlaneState::Starting)).collect(),
-        clusters: std::collections::BTreeMap::new(),
-        status: None,
-        endpoints: Vec::new(),
-        steps: 0,
-        blocked: Vec::new(),
-        failures: Vec::new(),
-        fighting: Vec::new(),
-    };
-    let (_told, state) = watch::channel(Arc::new(state));
+    let (told, state) = watch::channel(Arc::new(State::before(&first, &options.planes, now)));
     let handle = Handle { state, notices: broadcast::Sender::new(1024), counters: Arc::default() };
-    (handle, async move { stop.cancelled().await })
+    let clock = options.place.clock.clone();
+    let teller = Teller::new(clock, told, handle.notices.clone(), Arc::clone(&handle.counters));
+    let daemon = Daemon::new(options, credentials, Arc::new(teller), stop);
+    (handle, daemon.run(intake))
 }

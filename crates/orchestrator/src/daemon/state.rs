@@ -1,14 +1,17 @@
 //! What the daemon tells about itself: one value that is replaced after each round, and what happened in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::{ClusterName, Plane, ShardName, Slot};
 use jiff::Timestamp;
 use manifest::{Endpoint, Kind};
 use plan::Blocked;
-use serde::Serialize;
+use serde::ser::{SerializeStruct as _, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::report::{Event, Failure, Status};
+
+use super::Intake;
 
 /// Everything that is worth asking a daemon, as of its last round.
 #[derive(Debug, Clone, Serialize)]
@@ -40,6 +43,25 @@ pub struct State {
 }
 
 impl State {
+    /// Of a daemon that has not looked around yet.
+    pub(crate) fn before(intake: &Intake, planes: &BTreeSet<Plane>, now: Timestamp) -> Self {
+        let hash = manifest::short_hash(&intake.loaded.intent_text);
+        Self {
+            fleet: intake.loaded.fleet.name.to_string(),
+            started: now,
+            as_of: now,
+            intent: IntentState { hash, since: now, refused: intake.refused.clone() },
+            planes: planes.iter().map(|plane| (*plane, PlaneState::Starting)).collect(),
+            clusters: BTreeMap::new(),
+            status: None,
+            endpoints: Vec::new(),
+            steps: 0,
+            blocked: Vec::new(),
+            failures: Vec::new(),
+            fighting: Vec::new(),
+        }
+    }
+
     /// Whether the picture of every cluster of its planes' homes is complete and it leads or follows in each plane.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -68,7 +90,7 @@ pub struct Refused {
 }
 
 /// Whether a daemon may write for a plane.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum PlaneState {
     /// Nobody knows yet.
@@ -249,11 +271,19 @@ pub enum Happening {
         why: Vec<String>,
     },
     /// Something of a run: a step, a write, a failure.
+    #[serde(serialize_with = "of_a_run")]
     Run(Event),
 }
 
+/// In a field of its own: a run's events have a field `event` themselves.
+fn of_a_run<S: Serializer>(event: &Event, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut outer = serializer.serialize_struct("Run", 1)?;
+    outer.serialize_field("run", event)?;
+    outer.end()
+}
+
 /// What is counted, since the daemon started.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Rounds, by how they ended.
     pub rounds: BTreeMap<RoundEnd, u64>,
@@ -263,6 +293,8 @@ pub struct Counters {
     pub spent: u64,
     /// Objects that were put right again, by cluster and kind.
     pub repaired: BTreeMap<(ClusterName, Kind), u64>,
+    /// Requests, by cluster, verb and status; 0: there was no answer.
+    pub requests: BTreeMap<(ClusterName, String, u16), u64>,
 }
 
 /// The upper ends of [`Counters::durations`], in milliseconds.
@@ -311,6 +343,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_notice_has_each_field_once() {
+        let connected = Event::Connected { cluster: "hq".parse().unwrap() };
+        let at = "2026-01-01T00:00:00Z".parse().unwrap();
+        let notice = serde_json::to_string(&Notice { at, what: Happening::Run(connected) }).unwrap();
+        let wanted = r#"{"at":"2026-01-01T00:00:00Z","event":"run","run":{"event":"connected","cluster":"hq"}}"#;
+        assert_eq!(notice, wanted);
+        let state = PlaneState::Leading { since: at };
+        let notice = Notice { at, what: Happening::Plane { plane: Plane::Data, state } };
+        let wanted = r#"{"at":"2026-01-01T00:00:00Z","event":"plane","plane":"data","state":"leading","since":"2026-01-01T00:00:00Z"}"#;
+        assert_eq!(serde_json::to_string(&notice).unwrap(), wanted);
+    }
 
     #[test]
     fn rounds_are_counted_where_they_belong() {

@@ -1,0 +1,101 @@
+//! Who writes: a Lease per plane in its home cluster, and what that allows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use clock::Clock;
+use cluster::{Cluster, LeaseKeeper, Standing};
+use fleet::{Fleet, Plane};
+use futures::future::join_all;
+use rand::RngExt as _;
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{Entropy, Place};
+
+use super::PlaneState;
+use super::link::Links;
+
+/// The Leases of a daemon's planes.
+pub(crate) struct Leases {
+    clock: Clock,
+    entropy: Entropy,
+    holder: String,
+    news: Arc<Notify>,
+    planes: BTreeMap<Plane, Option<Kept>>,
+}
+
+struct Kept {
+    /// The connection to the home through which it is kept.
+    connection: u64,
+    keeper: LeaseKeeper,
+    _news: AbortOnDropHandle<()>,
+}
+
+impl Leases {
+    pub(crate) fn new(place: &Place, holder: String, planes: BTreeSet<Plane>, news: Arc<Notify>) -> Self {
+        let planes = planes.into_iter().map(|plane| (plane, None)).collect();
+        Self { clock: place.clock.clone(), entropy: place.entropy.clone(), holder, news, planes }
+    }
+
+    /// Keeps, or tries to get, the Lease of each plane whose home is connected. A Lease that is held over a connection
+    /// goes on over the next one: it knows its holder by name.
+    pub(crate) fn follow(&mut self, fleet: &Fleet, links: &Links) {
+        for (plane, kept) in &mut self.planes {
+            let home = match plane {
+                Plane::Control => &fleet.control.cluster,
+                Plane::Data => &fleet.data.home,
+            };
+            let Some(up) = links.up(home) else { continue };
+            if kept.as_ref().is_some_and(|kept| kept.connection == up.number && *kept.keeper.home() == *home) {
+                continue;
+            }
+            let seed = self.entropy.generator().random();
+            let keeper =
+                LeaseKeeper::start(up.cluster.clone(), &fleet.name, *plane, &self.holder, self.clock.clone(), seed);
+            let (mut changes, news) = (keeper.subscribe(), Arc::clone(&self.news));
+            let told = tokio::spawn(async move {
+                while changes.changed().await.is_ok() {
+                    news.notify_one();
+                }
+            });
+            *kept = Some(Kept { connection: up.number, keeper, _news: AbortOnDropHandle::new(told) });
+        }
+    }
+
+    /// What this daemon is to each plane.
+    pub(crate) fn states(&self) -> BTreeMap<Plane, PlaneState> {
+        self.planes.iter().map(|(plane, kept)| (*plane, self.state(kept.as_ref()))).collect()
+    }
+
+    fn state(&self, kept: Option<&Kept>) -> PlaneState {
+        let Some(kept) = kept else { return PlaneState::Starting };
+        match kept.keeper.standing() {
+            Standing::Leading { since, .. } => PlaneState::Leading { since },
+            Standing::Following { holder, since } => PlaneState::Following { holder, since },
+            Standing::Unknown { why, since } => PlaneState::Frozen { why, since },
+        }
+    }
+
+    /// Whether this daemon may write for a plane.
+    pub(crate) fn leads(&self, plane: Plane) -> bool {
+        let kept = self.planes.get(&plane).and_then(Option::as_ref);
+        kept.is_some_and(|kept| matches!(kept.keeper.standing(), Standing::Leading { .. }))
+    }
+
+    /// Whether this daemon may write for all of these.
+    pub(crate) fn leads_all(&self, planes: &BTreeSet<Plane>) -> bool {
+        planes.iter().all(|plane| self.leads(*plane))
+    }
+
+    /// A cluster that refuses our writes as soon as somebody else may lead the plane.
+    pub(crate) fn fenced(&self, plane: Plane, cluster: &Cluster) -> Option<Cluster> {
+        let kept = self.planes.get(&plane)?.as_ref()?;
+        Some(cluster.fenced(kept.keeper.fence()))
+    }
+
+    /// Gives them back, so that another daemon need not wait.
+    pub(crate) async fn release(&mut self) {
+        join_all(self.planes.values_mut().filter_map(Option::take).map(|kept| kept.keeper.release())).await;
+    }
+}

@@ -1,0 +1,212 @@
+//! One task per cluster: connect, ask who it is, watch what it holds; and again when that is of no use any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{Cache, CacheState, Cluster, ClusterError};
+use fleet::{ClusterName, Fleet, FleetName};
+use jiff::Timestamp;
+use plan::Pin;
+use rand::RngExt as _;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::Place;
+
+use super::{ClusterState, Link};
+
+/// The first and the longest wait before another try to connect.
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// A connection whose watches have failed for so long is made anew: its credentials, its address or its
+/// certificates may be other ones by now.
+const TIRED: Duration = Duration::from_secs(60);
+
+/// A cluster that answered, and what it holds.
+pub(crate) struct Up {
+    /// Which connection to this cluster it is.
+    pub(crate) number: u64,
+    pub(crate) cluster: Cluster,
+    pub(crate) identity: Pin,
+    pub(crate) cache: Cache,
+}
+
+/// What became of the last try.
+#[derive(Clone)]
+enum View {
+    Connecting,
+    Up(Arc<Up>),
+    Down(String),
+}
+
+struct Task {
+    spec: fleet::Cluster,
+    view: watch::Receiver<(Timestamp, View)>,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// The connections to all clusters.
+pub(crate) struct Links {
+    place: Place,
+    /// The same for all of them, so that hashes of secrets can be compared.
+    connect: cluster::Options,
+    news: Arc<Notify>,
+    /// Grows when the kubeconfig has changed.
+    credentials: watch::Receiver<u64>,
+    tasks: BTreeMap<ClusterName, Task>,
+}
+
+impl Links {
+    pub(crate) fn new(place: Place, news: Arc<Notify>, credentials: watch::Receiver<u64>) -> Self {
+        let connect = place.connection();
+        Self { place, connect, news, credentials, tasks: BTreeMap::new() }
+    }
+
+    /// The key with which secrets are hashed, for as long as this lives.
+    pub(crate) const fn run_key(&self) -> &cluster::RunKey {
+        &self.connect.run_key
+    }
+
+    /// Connects to these clusters, and to no others.
+    pub(crate) fn follow(&mut self, fleet: &Fleet, wanted: &BTreeSet<ClusterName>) {
+        self.tasks.retain(|name, task| wanted.contains(name) && fleet.clusters.get(name) == Some(&task.spec));
+        for name in wanted {
+            let Some(spec) = fleet.clusters.get(name).filter(|_| !self.tasks.contains_key(name)) else { continue };
+            let (told, view) = watch::channel((self.place.clock.now(), View::Connecting));
+            let keeper = Keeper {
+                name: name.clone(),
+                spec: spec.clone(),
+                fleet: fleet.name.clone(),
+                place: self.place.clone(),
+                connect: self.connect.clone(),
+                news: Arc::clone(&self.news),
+                credentials: self.credentials.clone(),
+                told,
+            };
+            let task = AbortOnDropHandle::new(tokio::spawn(keeper.run()));
+            self.tasks.insert(name.clone(), Task { spec: spec.clone(), view, _task: task });
+        }
+    }
+
+    /// A cluster's connection, where there is one.
+    pub(crate) fn up(&self, name: &ClusterName) -> Option<Arc<Up>> {
+        match &self.tasks.get(name)?.view.borrow().1 {
+            View::Up(up) => Some(Arc::clone(up)),
+            View::Connecting | View::Down(_) => None,
+        }
+    }
+
+    /// Why nothing is known of a cluster, where that is so.
+    pub(crate) fn why_not(&self, name: &ClusterName) -> Option<String> {
+        match &self.tasks.get(name)?.view.borrow().1 {
+            View::Connecting => Some("no connection yet".to_owned()),
+            View::Down(why) => Some(why.clone()),
+            View::Up(_) => None,
+        }
+    }
+
+    /// How each cluster is doing.
+    pub(crate) fn states(&self) -> BTreeMap<ClusterName, ClusterState> {
+        self.tasks.iter().map(|(name, task)| (name.clone(), state(&task.view.borrow()))).collect()
+    }
+}
+
+fn state((since, view): &(Timestamp, View)) -> ClusterState {
+    let none = ClusterState { state: Link::Connecting, since: *since, why: None, as_of: None, objects: 0 };
+    match view {
+        View::Connecting => none,
+        View::Down(why) => ClusterState { state: Link::Lost, why: Some(why.clone()), ..none },
+        View::Up(up) => {
+            let (state, why) = match up.cache.state() {
+                CacheState::Connecting => (Link::Connecting, None),
+                CacheState::Syncing { .. } => (Link::Syncing, None),
+                CacheState::Live => (Link::Live, None),
+                CacheState::Degraded { why } => (Link::Degraded, Some(why)),
+                CacheState::Lost { why } => (Link::Lost, Some(why)),
+            };
+            let as_of = up.cache.as_of();
+            ClusterState { state, since: up.cache.since(), why, as_of, objects: up.cache.objects() }
+        }
+    }
+}
+
+struct Keeper {
+    name: ClusterName,
+    spec: fleet::Cluster,
+    fleet: FleetName,
+    place: Place,
+    connect: cluster::Options,
+    news: Arc<Notify>,
+    credentials: watch::Receiver<u64>,
+    told: watch::Sender<(Timestamp, View)>,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let mut wait = WAITS.0;
+        for number in 1.. {
+            self.credentials.mark_unchanged();
+            match self.connect(number).await {
+                Ok(up) => {
+                    wait = WAITS.0;
+                    let up = Arc::new(up);
+                    self.tell(View::Up(Arc::clone(&up)));
+                    self.stay(&up.cache).await;
+                    tracing::info!(cluster = %self.name, "connecting anew");
+                }
+                Err(error) => {
+                    self.tell(View::Down(error.kind.to_string()));
+                    let jitter = self.place.entropy.generator().random_range(0.75..1.25);
+                    tokio::select! {
+                        biased;
+                        changed = self.credentials.changed() => if changed.is_err() { sleep(wait).await },
+                        () = sleep(wait.mul_f64(jitter)) => {}
+                    }
+                    wait = (wait * 2).min(WAITS.1);
+                }
+            }
+        }
+    }
+
+    fn tell(&self, view: View) {
+        self.told.send_replace((self.place.clock.now(), view));
+        self.news.notify_one();
+    }
+
+    async fn connect(&self, number: u64) -> Result<Up, ClusterError> {
+        let cluster = self.place.connector.connect(&self.name, &self.spec, &self.connect).await?;
+        let identity = cluster.identity().await?;
+        let seed = self.place.entropy.generator().random();
+        let cache = Cache::start(cluster.clone(), self.fleet.clone(), self.place.clock.clone(), seed);
+        Ok(Up { number, cluster, identity, cache })
+    }
+
+    /// Until the connection is of no use any more, or there are other credentials.
+    async fn stay(&mut self, cache: &Cache) {
+        let mut changes = cache.subscribe();
+        let mut tired: Option<Instant> = None;
+        loop {
+            let bad = matches!(cache.state(), CacheState::Degraded { .. } | CacheState::Lost { .. });
+            tired = if bad { tired.or_else(|| Some(Instant::now() + TIRED)) } else { None };
+            let enough = async {
+                match tired {
+                    Some(until) => sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.news.notify_one();
+                }
+                Ok(()) = self.credentials.changed() => return,
+                () = enough => return,
+            }
+        }
+    }
+}

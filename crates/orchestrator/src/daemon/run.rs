@@ -1,0 +1,530 @@
+//! The loop: wait for news, look, plan, begin what may begin, and never wait for a cluster that is slow.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet::load::Loaded;
+use fleet::{ClusterName, Plane};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use manifest::ObjectRef;
+use plan::{BlockedBy, Known, Observed, Plan, Policy, Step};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::Run;
+use crate::connect;
+use crate::execute::{Executed, Execution, execute};
+use crate::report::{Event, Failure};
+use crate::round::Round;
+use crate::{Fatal, Options, Session};
+
+use super::ask::Manner;
+use super::guard::Guard;
+use super::leases::Leases;
+use super::link::Links;
+use super::senses::{Kept, Memory};
+use super::tell::{Seen, Teller};
+use super::{DaemonOptions, Intake, Pace, RoundEnd};
+
+/// How long what is under way may take to end when the daemon is told to.
+const FAREWELL: Duration = Duration::from_secs(7);
+/// And how long giving back the Leases may take.
+const RELEASE: Duration = Duration::from_secs(2);
+
+/// Everything that outlives an intent.
+pub(crate) struct Daemon {
+    options: Options,
+    pace: Pace,
+    news: Arc<Notify>,
+    /// How often daemons are asked now.
+    asking: watch::Sender<Duration>,
+    links: Links,
+    leases: Leases,
+    kept: Kept,
+    guard: Guard,
+    /// When a cluster's bridges, recorders or pods were last told something: what was seen before is no evidence of what
+    /// came of it.
+    told: BTreeMap<ClusterName, Timestamp>,
+    teller: Arc<Teller>,
+    stop: CancellationToken,
+}
+
+/// Why an intent is not worked for any more.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    Stopped,
+    /// There is a newer file.
+    Intake,
+    /// Somebody put another intent into the record.
+    Adopted(String),
+}
+
+/// What one cluster's share of a plan has come to.
+struct Done {
+    cluster: ClusterName,
+    executed: Executed,
+    managers: BTreeMap<ObjectRef, Vec<String>>,
+    /// Whether something else than objects was changed.
+    told: bool,
+}
+
+type Working<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Done> + 'a>>>;
+
+impl Daemon {
+    pub(crate) fn new(
+        options: DaemonOptions,
+        credentials: watch::Receiver<u64>,
+        teller: Arc<Teller>,
+        stop: CancellationToken,
+    ) -> Self {
+        let DaemonOptions { place, planes, handover, holder, pace } = options;
+        let news = Arc::new(Notify::new());
+        let (asking, paced) = watch::channel(pace.ask_soon);
+        let manner = Manner { clock: place.clock.clone(), pace: paced, news: Arc::clone(&news) };
+        let both = || BTreeSet::from([Plane::Control, Plane::Data]);
+        let planes = if planes.is_empty() { both() } else { planes };
+        Self {
+            links: Links::new(place.clone(), Arc::clone(&news), credentials),
+            leases: Leases::new(&place, holder, planes.clone(), Arc::clone(&news)),
+            options: Options {
+                place,
+                policy: Policy { planes, ..Policy::default() },
+                timeout: Duration::ZERO,
+                create_namespaces: false,
+                trust_new_clusters: false,
+                restore_passwords_from: None,
+                handover,
+            },
+            pace,
+            news,
+            asking,
+            kept: Kept::new(manner),
+            guard: Guard::default(),
+            told: BTreeMap::new(),
+            teller,
+            stop,
+        }
+    }
+
+    /// Keeps the fleet until it is told to stop.
+    pub(crate) async fn run(mut self, mut intake: watch::Receiver<Intake>) {
+        let mut adopted: Option<Loaded> = None;
+        loop {
+            let newest = intake.borrow_and_update().clone();
+            self.teller.intake(&newest);
+            let loaded = adopted.take().map_or_else(|| Arc::clone(&newest.loaded), Arc::new);
+            match self.keep(&loaded, &newest, &mut intake).await {
+                Ended::Stopped => break,
+                Ended::Intake => {}
+                Ended::Adopted(text) => match adopt(&text) {
+                    Ok(loaded) => adopted = Some(loaded),
+                    Err(problems) => self.teller.refused(problems),
+                },
+            }
+        }
+        let _ = timeout(RELEASE, self.leases.release()).await;
+    }
+
+    /// Works for one intent.
+    async fn keep(&mut self, loaded: &Loaded, newest: &Intake, intake: &mut watch::Receiver<Intake>) -> Ended {
+        self.kept.begin_anew();
+        self.guard.begin_anew();
+        self.teller.intent(loaded);
+        let own = manifest::short_hash(&loaded.intent_text) == manifest::short_hash(&newest.loaded.intent_text);
+        let mut turn = Turns { accepted: false, own, settled: false };
+        let options = self.options.clone();
+        let mut working: Working<'_> = FuturesUnordered::new();
+        let mut busy = BTreeSet::new();
+        let ended = loop {
+            let next = self.turn(loaded, &options, &mut turn, &mut working, &mut busy).await;
+            let wake = match next {
+                Ok(wake) => wake,
+                Err(ended) => break ended,
+            };
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break Ended::Stopped,
+                changed = intake.changed() => match changed {
+                    Ok(()) => break Ended::Intake,
+                    // Nobody reads the file any more: what is known of it stays in force.
+                    Err(_) => sleep(self.pace.round).await,
+                },
+                Some(done) = working.next(), if !working.is_empty() => self.settle(done, &mut busy, turn.settled),
+                () = self.news.notified() => sleep(self.pace.debounce).await,
+                () = sleep_until(wake) => {}
+            }
+        };
+        let finish = async {
+            while let Some(done) = working.next().await {
+                self.settle(done, &mut busy, false);
+            }
+        };
+        let _ = timeout(FAREWELL, finish).await;
+        ended
+    }
+
+    /// The clusters that can be spoken with now.
+    fn session<'a>(&mut self, loaded: &'a Loaded, options: &'a Options) -> Result<Session<'a>, Fatal> {
+        let planes = options.policy.planes.clone();
+        let wanted = connect::wanted(loaded, options, &planes)?;
+        self.links.follow(&loaded.fleet, &wanted);
+        let mut session = Session {
+            loaded,
+            options,
+            planes,
+            clusters: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
+            run_key: self.links.run_key().clone(),
+        };
+        for name in wanted {
+            match self.links.up(&name) {
+                Some(up) => {
+                    session.identities.insert(name.clone(), up.identity.clone());
+                    session.clusters.insert(name, up.cluster.clone());
+                }
+                None => {
+                    let why = self.links.why_not(&name).unwrap_or_default();
+                    session.unreachable.insert(name, why);
+                }
+            }
+        }
+        let impostors = session.impostors();
+        if impostors.is_empty() { Ok(session) } else { Err(Fatal::Usage(impostors)) }
+    }
+
+    /// One round, and what it begins. Returns when the next one comes if there is no news.
+    async fn turn<'a>(
+        &mut self,
+        loaded: &'a Loaded,
+        options: &'a Options,
+        turns: &mut Turns,
+        working: &mut Working<'a>,
+        busy: &mut BTreeSet<ClusterName>,
+    ) -> Result<Instant, Ended> {
+        let begun = Instant::now();
+        let later = begun + self.pace.round;
+        let round = match self.look(loaded, options).await {
+            Ok(Some((session, round))) => (Arc::new(session), round),
+            Ok(None) => {
+                self.teller.waiting(self.links.states(), self.leases.states());
+                return Ok(later);
+            }
+            Err(fatal) => {
+                self.teller.failed(fatal, self.links.states(), self.leases.states(), begun.elapsed());
+                return Ok(begun + self.pace.ask);
+            }
+        };
+        let (session, mut round) = round;
+        self.leases.follow(&session.loaded.fleet, &self.links);
+        if let Some(text) = turns.adopts(&round, loaded) {
+            return Err(Ended::Adopted(text));
+        }
+        let now = Instant::now();
+        self.guard.keep_only(|object| differs(&round, object));
+        let left_alone = self.guard.left_alone(now);
+        let tell = {
+            let teller = Arc::clone(&self.teller);
+            move |event: Event| teller.event(event)
+        };
+        let mut run = Run::new(&session, &tell, options.policy.clone());
+        let steps = self.possible(&round, &left_alone, busy, now);
+        let mut begins = !steps.is_empty();
+        if begins {
+            begins = self.prepare(&mut run, &mut round, &steps).await;
+        } else if run.has_converged(&round) && self.leases.leads_all(&round.policy.planes) {
+            run.remember(&mut round, true).await;
+            turns.settled = true;
+        }
+        let failures = std::mem::take(&mut run.failures);
+        drop(run);
+        let end = match (begins, round.plan.blocked.is_empty()) {
+            (true, _) => RoundEnd::Acted,
+            (false, true) => RoundEnd::Nothing,
+            (false, false) => RoundEnd::Waiting,
+        };
+        let under_way = begins || !busy.is_empty() || waits(&round);
+        self.asking.send_if_modified(|pace| {
+            let wanted = if under_way { self.pace.ask_soon } else { self.pace.ask };
+            std::mem::replace(pace, wanted) != wanted
+        });
+        self.teller.round(&Seen {
+            session: &session,
+            round: &round,
+            steps: if begins { steps.len() } else { 0 },
+            failures,
+            refusals: self.guard.refusals().cloned().collect(),
+            fights: self.guard.fights(now),
+            clusters: self.links.states(),
+            planes: self.leases.states(),
+            end,
+            took: begun.elapsed(),
+        });
+        if begins {
+            self.begin(&session, round, steps, &left_alone, working, busy);
+        }
+        let soon = if under_way { begun + self.pace.ask_soon } else { later };
+        Ok(self.guard.next(now).map_or(soon, |next| next.min(soon)))
+    }
+
+    /// Looks around. Nothing at all is known while no cluster is connected.
+    async fn look<'a>(
+        &mut self,
+        loaded: &'a Loaded,
+        options: &'a Options,
+    ) -> Result<Option<(Session<'a>, Round)>, Fatal> {
+        let session = self.session(loaded, options)?;
+        if session.clusters.is_empty() {
+            return Ok(None);
+        }
+        let memory = Memory { kept: &self.kept, links: &self.links };
+        let round = Round::by(&memory, &session, &options.policy).await?;
+        self.kept.sweep();
+        Ok(Some((session, round)))
+    }
+
+    /// The steps that may begin now: of planes that we lead, in clusters whose picture is current and that are not at
+    /// work, without what is better left alone.
+    fn possible(
+        &self,
+        round: &Round,
+        left_alone: &BTreeMap<ObjectRef, Failure>,
+        busy: &BTreeSet<ClusterName>,
+        now: Instant,
+    ) -> Vec<Step> {
+        let free = |cluster: &ClusterName| {
+            let current = self.links.up(cluster).is_some_and(|up| up.cache.caught_up());
+            current && !busy.contains(cluster) && !self.guard.rests(cluster, now)
+        };
+        let begins = |step: &&Step| match step {
+            Step::Apply { objects, .. } => objects.iter().any(|object| !left_alone.contains_key(object)),
+            _ => true,
+        };
+        let anew = |step: &&Step| {
+            let told = step.cluster().and_then(|cluster| self.told.get(cluster));
+            is_of_objects(step) || told.is_none_or(|told| is_newer(&round.observed, *told))
+        };
+        let steps: Vec<Step> = round
+            .plan
+            .steps
+            .iter()
+            .filter(|step| step.plane().is_none_or(|plane| self.leases.leads(plane)))
+            .filter(|step| step.cluster().is_none_or(free))
+            .filter(begins)
+            .filter(anew)
+            .cloned()
+            .collect();
+        // What is only written down is no work of its own.
+        if steps.iter().all(|step| matches!(step, Step::Bury(_))) && !self.leases.leads_all(&round.policy.planes) {
+            return Vec::new();
+        }
+        steps
+    }
+
+    /// Writes down what must survive us, and makes passwords if there are none. Whether steps may begin now.
+    async fn prepare(&self, run: &mut Run<'_>, round: &mut Round, steps: &[Step]) -> bool {
+        let control = round.policy.has_plane(Plane::Control) && self.leases.leads(Plane::Control);
+        if control && !round.secrets.lacking.is_empty() {
+            run.failures.extend(std::mem::take(&mut round.secrets.lacking));
+            return false;
+        }
+        if control && !round.secrets.lost.is_empty() {
+            let lost = run.lost_passwords(round);
+            run.failures.push(lost);
+            return false;
+        }
+        if !steps.is_empty() && !run.remember(round, false).await {
+            return false;
+        }
+        if control && round.secrets.to_make {
+            run.make_secrets(round).await;
+            // The next round renders with them.
+            self.news.notify_one();
+            return false;
+        }
+        true
+    }
+
+    /// Begins each cluster's share.
+    fn begin<'a>(
+        &self,
+        session: &Arc<Session<'a>>,
+        round: Round,
+        steps: Vec<Step>,
+        left_alone: &BTreeMap<ObjectRef, Failure>,
+        working: &mut Working<'a>,
+        busy: &mut BTreeSet<ClusterName>,
+    ) {
+        let round = Arc::new(round);
+        let mut shares: BTreeMap<ClusterName, BTreeMap<Plane, Vec<Step>>> = BTreeMap::new();
+        for step in steps {
+            if let (Some(cluster), Some(plane)) = (step.cluster().cloned(), step.plane()) {
+                shares.entry(cluster).or_default().entry(plane).or_default().push(step);
+            }
+        }
+        for (cluster, planes) in shares {
+            let (session, round, teller) = (Arc::clone(session), Arc::clone(&round), Arc::clone(&self.teller));
+            let refused = left_alone.clone();
+            let fenced: BTreeMap<Plane, cluster::Cluster> = planes
+                .keys()
+                .filter_map(|plane| Some((*plane, self.leases.fenced(*plane, session.clusters.get(&cluster)?)?)))
+                .collect();
+            busy.insert(cluster.clone());
+            let told = planes.values().flatten().any(|step| !is_of_objects(step));
+            working.push(Box::pin(async move {
+                let mut executed = Executed::default();
+                for (plane, steps) in planes {
+                    let Some(fenced) = fenced.get(&plane) else { continue };
+                    let share = Share { session: &session, round: &round, refused: &refused, teller: &teller };
+                    executed.add(share.execute(&cluster, fenced.clone(), steps).await);
+                }
+                let managers = executed.versions.iter().map(|(object, _)| (object.clone(), others(&round, object)));
+                let managers = managers.collect();
+                Done { cluster, executed, managers, told }
+            }));
+        }
+    }
+
+    /// A cluster's share is done.
+    fn settle(&mut self, done: Done, busy: &mut BTreeSet<ClusterName>, settled: bool) {
+        let Done { cluster, executed, managers, told } = done;
+        busy.remove(&cluster);
+        let (now, time) = (Instant::now(), self.options.place.clock.now());
+        if told {
+            self.told.insert(cluster.clone(), time);
+        }
+        let in_vain = executed.written + executed.deleted == 0 && !executed.failures.is_empty();
+        self.guard.acted(&cluster, in_vain, now);
+        if let Some(up) = self.links.up(&cluster) {
+            for (object, version) in &executed.versions {
+                up.cache.wrote(object, version);
+            }
+            for (object, uid) in &executed.gone {
+                up.cache.deleted(object, uid);
+            }
+        }
+        for (object, _) in &executed.versions {
+            let managers = managers.get(object).map_or(&[][..], Vec::as_slice);
+            if settled {
+                self.teller.repaired(object);
+            }
+            if let Some(fighting) = self.guard.repaired(object, managers, now, time) {
+                self.teller.fighting(fighting);
+            }
+        }
+        for (object, failure) in executed.refused {
+            self.guard.refused(object, failure, now);
+        }
+        self.news.notify_one();
+    }
+}
+
+/// What is remembered from round to round of one intent.
+struct Turns {
+    /// The record has had this intent.
+    accepted: bool,
+    /// It is the file's, not one that was found in the record.
+    own: bool,
+    /// It has converged once: what differs from now on has drifted.
+    settled: bool,
+}
+
+impl Turns {
+    /// The intent that somebody else put into the record, if it is to be worked for instead: `apply` beside a daemon
+    /// does that.
+    fn adopts(&mut self, round: &Round, loaded: &Loaded) -> Option<String> {
+        let hash = manifest::short_hash(&loaded.intent_text);
+        let intent = round.record.intent.as_ref()?;
+        if intent.hash == hash {
+            self.accepted = true;
+            return None;
+        }
+        (self.accepted || !self.own).then(|| intent.text.clone())
+    }
+}
+
+/// An intent from the record, as a fleet: without its secrets, which are read from where they are stored.
+fn adopt(text: &str) -> Result<Loaded, Vec<String>> {
+    let nowhere = std::path::Path::new("/");
+    fleet::load::load_text("the record's intent", text, nowhere, &BTreeMap::new())
+        .map_err(|report| report.problems.iter().map(|problem| problem.message.clone()).collect())
+}
+
+/// One cluster's share of a plan, and what it takes to do it.
+struct Share<'s, 'a> {
+    session: &'s Session<'a>,
+    round: &'s Round,
+    refused: &'s BTreeMap<ObjectRef, Failure>,
+    teller: &'s Teller,
+}
+
+impl Share<'_, '_> {
+    async fn execute(&self, name: &ClusterName, cluster: cluster::Cluster, steps: Vec<Step>) -> Executed {
+        let Self { session, round, refused, teller } = *self;
+        let fleet = &session.loaded.fleet;
+        let shelves = round.looks.get(name).map(|look| (name.clone(), look.shelves.clone())).into_iter().collect();
+        let clusters = BTreeMap::from([(name.clone(), cluster)]);
+        let servers = |cluster: &ClusterName, shard: &fleet::ShardName, slot: fleet::Slot| {
+            data_plane::xmpp_address(fleet, &round.desire.surroundings, cluster, shard, slot)
+        };
+        let tell = |event: Event| teller.event(event);
+        let execution = Execution {
+            fleet,
+            desired: &round.desire.desired,
+            observed: &round.observed,
+            shelves: &shelves,
+            clusters: &clusters,
+            secrets: &round.secrets.values,
+            servers: &servers,
+            refused,
+            tell: &tell,
+        };
+        execute(&execution, &Plan { steps, ..round.plan.clone() }).await
+    }
+}
+
+/// Whether a step changes nothing but objects: what came of it shows in the cache.
+const fn is_of_objects(step: &Step) -> bool {
+    match step {
+        Step::Bury(_) | Step::Apply { .. } | Step::Prune { .. } => true,
+        Step::Drain { .. } | Step::Undrain { .. } | Step::Attach { .. } | Step::DeletePod { .. } => false,
+    }
+}
+
+/// Whether all that daemons said was asked after this.
+fn is_newer(observed: &Observed, than: Timestamp) -> bool {
+    fn newer<T>(known: &Known<T>, than: Timestamp) -> bool {
+        !matches!(known, Known::Yes(seen) if seen.as_of <= than)
+    }
+    observed.slots.values().all(|known| newer(known, than))
+        && observed.bridges.values().all(|known| newer(known, than))
+        && observed.recorders.values().all(|known| newer(known, than))
+}
+
+/// Who else has written to an object.
+fn others(round: &Round, object: &ObjectRef) -> Vec<String> {
+    let view = round.observed.clusters.get(&object.cluster).and_then(Known::value);
+    let live = view.and_then(|view| view.objects.get(object));
+    let managers = live.into_iter().flat_map(|live| live.managers.iter());
+    managers.filter(|manager| !manager.starts_with("jitsictl/")).cloned().collect()
+}
+
+/// Whether a plan has something to say about an object.
+fn differs(round: &Round, object: &ObjectRef) -> bool {
+    round.plan.changes.iter().any(|change| change.objects.iter().any(|(differing, _)| differing == object))
+}
+
+/// Whether something is on its way that daemons are to be asked about often.
+fn waits(round: &Round) -> bool {
+    let passing =
+        |by: &BlockedBy| matches!(by, BlockedBy::Settling { .. } | BlockedBy::Turn { .. } | BlockedBy::Participants(_));
+    !round.plan.steps.is_empty()
+        || round.plan.blocked.iter().any(|blocked| passing(&blocked.by))
+        || !round.proof.missing.is_empty()
+        || round.proof.slots.iter().any(|slot| slot.why.is_some())
+}

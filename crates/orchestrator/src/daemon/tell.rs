@@ -1,0 +1,237 @@
+//! What others learn of the daemon: its state after each round, and what happened in between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use clock::Clock;
+use fleet::load::Loaded;
+use fleet::{ClusterName, Plane, ShardName, Slot};
+use jiff::Timestamp;
+use manifest::{Endpoint, ObjectRef};
+use tokio::sync::{broadcast, watch};
+
+use crate::report::{Event, Failure};
+use crate::round::Round;
+use crate::{Fatal, Session, status};
+
+use super::{
+    ClusterState, Counters, EndpointState, Fighting, Happening, Intake, IntentState, Notice, PlaneState, Refused,
+    RoundEnd, State,
+};
+
+/// The one place from which others are told.
+pub(crate) struct Teller {
+    clock: Clock,
+    state: watch::Sender<Arc<State>>,
+    notices: broadcast::Sender<Notice>,
+    counters: Arc<Mutex<Counters>>,
+}
+
+/// A round, and all around it.
+pub(crate) struct Seen<'a> {
+    pub(crate) session: &'a Session<'a>,
+    pub(crate) round: &'a Round,
+    pub(crate) steps: usize,
+    pub(crate) failures: Vec<Failure>,
+    pub(crate) refusals: Vec<Failure>,
+    pub(crate) fights: Vec<Fighting>,
+    pub(crate) clusters: BTreeMap<ClusterName, ClusterState>,
+    pub(crate) planes: BTreeMap<Plane, PlaneState>,
+    pub(crate) end: RoundEnd,
+    pub(crate) took: Duration,
+}
+
+impl Teller {
+    pub(crate) fn new(
+        clock: Clock,
+        state: watch::Sender<Arc<State>>,
+        notices: broadcast::Sender<Notice>,
+        counters: Arc<Mutex<Counters>>,
+    ) -> Self {
+        Self { clock, state, notices, counters }
+    }
+
+    fn counters(&self) -> MutexGuard<'_, Counters> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, what: Happening) {
+        // Nobody may be listening.
+        let _ = self.notices.send(Notice { at: self.clock.now(), what });
+    }
+
+    /// Something of a run.
+    pub(crate) fn event(&self, event: Event) {
+        match &event {
+            Event::Failed(failure) => tracing::warn!(
+                cluster = %failure.cluster,
+                unit = failure.unit.as_ref().map(tracing::field::display),
+                object = failure.object.as_deref(),
+                "{}",
+                failure.message
+            ),
+            Event::Written { unit, cluster, object, .. } => {
+                tracing::info!(cluster = %cluster, unit = %unit, object, "written");
+            }
+            _ => {}
+        }
+        self.tell(Happening::Run(event));
+    }
+
+    /// An object had drifted.
+    pub(crate) fn repaired(&self, object: &ObjectRef) {
+        *self.counters().repaired.entry((object.cluster.clone(), object.kind)).or_default() += 1;
+        self.tell(Happening::Repaired {
+            cluster: object.cluster.clone(),
+            kind: object.kind,
+            object: object.to_string(),
+        });
+    }
+
+    /// An object is fought over.
+    pub(crate) fn fighting(&self, fighting: Fighting) {
+        self.tell(Happening::Fighting(fighting));
+    }
+
+    /// A file came, or one that makes no sense.
+    pub(crate) fn intake(&self, intake: &Intake) {
+        if let Some(refused) = &intake.refused
+            && self.state.borrow().intent.refused.as_ref() != Some(refused)
+        {
+            self.tell(Happening::IntentRefused { problems: refused.problems.clone() });
+        }
+        self.change(|state| state.intent.refused.clone_from(&intake.refused));
+    }
+
+    /// What the record holds makes no sense to us.
+    pub(crate) fn refused(&self, problems: Vec<String>) {
+        self.tell(Happening::IntentRefused { problems: problems.clone() });
+        let since = self.clock.now();
+        self.change(|state| state.intent.refused = Some(Refused { since, problems }));
+    }
+
+    /// This is worked for from now on.
+    pub(crate) fn intent(&self, loaded: &Loaded) {
+        let hash = manifest::short_hash(&loaded.intent_text);
+        if self.state.borrow().intent.hash != hash {
+            self.tell(Happening::Intent { hash: hash.clone() });
+            let refused = self.state.borrow().intent.refused.clone();
+            self.change(|state| state.intent = IntentState { hash, since: self.clock.now(), refused });
+        }
+    }
+
+    /// No cluster is connected yet.
+    pub(crate) fn waiting(&self, clusters: BTreeMap<ClusterName, ClusterState>, planes: BTreeMap<Plane, PlaneState>) {
+        self.links(&clusters, &planes);
+        self.change(|state| {
+            state.clusters = clusters;
+            state.planes = planes;
+        });
+    }
+
+    /// A round that could not be planned.
+    pub(crate) fn failed(
+        &self,
+        fatal: Fatal,
+        clusters: BTreeMap<ClusterName, ClusterState>,
+        planes: BTreeMap<Plane, PlaneState>,
+        took: Duration,
+    ) {
+        let (Fatal::Usage(failures) | Fatal::Nothing(failures)) = fatal;
+        self.counters().round(RoundEnd::Failed, took);
+        self.links(&clusters, &planes);
+        let before = self.state.borrow().failures.clone();
+        for failure in failures.iter().filter(|failure| !before.contains(failure)) {
+            self.event(Event::Failed(failure.clone()));
+        }
+        self.change(|state| {
+            state.failures = failures;
+            state.clusters = clusters;
+            state.planes = planes;
+        });
+    }
+
+    /// A round.
+    pub(crate) fn round(&self, seen: &Seen<'_>) {
+        self.counters().round(seen.end, seen.took);
+        self.links(&seen.clusters, &seen.planes);
+        let before = Arc::clone(&self.state.borrow());
+        let now = self.clock.now();
+        let endpoints = endpoints(seen.round, &before.endpoints, now);
+        for endpoint in endpoints.iter().filter(|endpoint| endpoint.since == now && before.status.is_some()) {
+            let EndpointState { shard, slot, endpoint, .. } = endpoint.clone();
+            self.tell(Happening::Endpoint { shard, slot, endpoint });
+        }
+        self.bridges(&before, seen.round);
+        let mut failures = seen.failures.clone();
+        failures.extend(seen.refusals.iter().cloned());
+        self.change(|state| {
+            state.planes.clone_from(&seen.planes);
+            state.clusters.clone_from(&seen.clusters);
+            state.status = Some(status::screen(seen.session, seen.round, now));
+            state.endpoints = endpoints;
+            state.steps = seen.steps;
+            state.blocked.clone_from(&seen.round.plan.blocked);
+            state.failures = failures;
+            state.fighting.clone_from(&seen.fights);
+        });
+    }
+
+    /// Bridges that went missing, or have all joined.
+    fn bridges(&self, before: &State, round: &Round) {
+        let missing =
+            |proof: &crate::Proof| proof.missing.iter().map(|bridge| bridge.why.clone()).collect::<BTreeSet<_>>();
+        let (now, then) = (missing(&round.proof), before.status.as_ref().map(|status| missing(&status.proof)));
+        let Some(then) = then.filter(|then| *then != now) else { return };
+        if now.is_empty() {
+            self.tell(Happening::Joined);
+        } else if now.difference(&then).next().is_some() {
+            let why = now.into_iter().take(8).collect();
+            self.tell(Happening::Missing { bridges: round.proof.missing.len(), why });
+        }
+    }
+
+    /// Connections and Leases that are not what they were.
+    fn links(&self, clusters: &BTreeMap<ClusterName, ClusterState>, planes: &BTreeMap<Plane, PlaneState>) {
+        let before = Arc::clone(&self.state.borrow());
+        for (name, now) in clusters {
+            if before.clusters.get(name).map(|then| then.state) != Some(now.state) {
+                tracing::info!(cluster = %name, state = now.state.as_str(), why = now.why.as_deref(), "connection");
+                self.tell(Happening::Cluster { cluster: name.clone(), state: now.state, why: now.why.clone() });
+            }
+        }
+        for (plane, now) in planes {
+            if before.planes.get(plane) != Some(now) {
+                tracing::info!(plane = %plane, state = ?now, "writer");
+                self.tell(Happening::Plane { plane: *plane, state: now.clone() });
+            }
+        }
+    }
+
+    fn change(&self, how: impl FnOnce(&mut State)) {
+        let mut state = State::clone(&self.state.borrow());
+        how(&mut state);
+        state.as_of = self.clock.now();
+        self.state.send_replace(Arc::new(state));
+    }
+}
+
+/// The endpoints of a round, each with the moment since when it is what it is.
+fn endpoints(round: &Round, before: &[EndpointState], now: Timestamp) -> Vec<EndpointState> {
+    let since = |shard: &ShardName, slot: Slot, endpoint: &Endpoint| {
+        let last = before.iter().find(|last| last.shard == *shard && last.slot == slot);
+        last.filter(|last| last.endpoint == *endpoint).map_or(now, |last| last.since)
+    };
+    round
+        .proof
+        .endpoints
+        .iter()
+        .map(|status| EndpointState {
+            shard: status.shard.clone(),
+            slot: status.slot,
+            endpoint: status.endpoint.clone(),
+            since: since(&status.shard, status.slot, &status.endpoint),
+        })
+        .collect()
+}
