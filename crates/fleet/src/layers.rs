@@ -13,8 +13,8 @@ use crate::source::{self, Key, Kind, Node, Span, Text};
 const DEFAULTS: &str = include_str!("../../../config/defaults.yaml");
 
 /// Variables that belong to the command line and to the runtime, not to the file.
-const RESERVED: [&str; 9] =
-    ["FLEET", "LOG", "KUBECONFIG", "COLOR", "COLOUR", "OUTPUT", "TIMEOUT", "PROGRESS", "CONFIG"];
+const RESERVED: [&str; 10] =
+    ["FLEET", "DAEMON", "LOG", "KUBECONFIG", "COLOR", "COLOUR", "OUTPUT", "TIMEOUT", "PROGRESS", "CONFIG"];
 
 const PREFIX: &str = "JITSICTL_";
 

@@ -1,6 +1,6 @@
 //! Reading a fleet file: the only part that touches the file system.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
@@ -41,11 +41,32 @@ pub struct Loaded {
     pub intent_text: String,
 }
 
+/// A try to load a fleet file.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The fleet, or every problem of the file.
+    pub result: Result<Loaded, Report>,
+    /// The files that decided about it, there or not: the fleet file, its env files, custom files and secret files.
+    pub files: BTreeSet<PathBuf>,
+}
+
 /// Reads, merges and checks a fleet file.
 ///
 /// # Errors
 /// Every problem of the file, at least one of them an error.
 pub fn load(input: &Input) -> Result<Loaded, Report> {
+    attempt(input).result
+}
+
+/// The same, for those who want to know when it is worth another try.
+#[must_use]
+pub fn attempt(input: &Input) -> Attempt {
+    let mut files = BTreeSet::from([input.path.clone()]);
+    let result = read(input, &mut files);
+    Attempt { result, files }
+}
+
+fn read(input: &Input, files: &mut BTreeSet<PathBuf>) -> Result<Loaded, Report> {
     let name = input.path.display().to_string();
     let fail = |problem: Problem| Report::new(vec![problem]);
     let meta = std::fs::metadata(&input.path).map_err(|error| fail(unreadable(&name, &error)))?;
@@ -58,7 +79,7 @@ pub fn load(input: &Input) -> Result<Loaded, Report> {
     }
     let text = std::fs::read_to_string(&input.path).map_err(|error| fail(unreadable(&name, &error)))?;
     let base = input.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    merge_and_check(&name, &text, base, &input.env, &input.overrides)
+    merge_and_check(&name, &text, base, &input.env, &input.overrides, files)
 }
 
 /// The same for a text at hand: `name` is for messages, `base` is the folder that relative paths start at.
@@ -66,7 +87,7 @@ pub fn load(input: &Input) -> Result<Loaded, Report> {
 /// # Errors
 /// Every problem of the text, at least one of them an error.
 pub fn load_text(name: &str, text: &str, base: &Path, env: &BTreeMap<String, String>) -> Result<Loaded, Report> {
-    merge_and_check(name, text, base, env, &[])
+    merge_and_check(name, text, base, env, &[], &mut BTreeSet::new())
 }
 
 fn unreadable(name: &str, error: &std::io::Error) -> Problem {
@@ -84,6 +105,7 @@ fn merge_and_check(
     base: &Path,
     env: &BTreeMap<String, String>,
     overrides: &[(String, String)],
+    looked_for: &mut BTreeSet<PathBuf>,
 ) -> Result<Loaded, Report> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = Text::new(name, if text.len() > source::MAX_BYTES { "" } else { text });
@@ -105,6 +127,7 @@ fn merge_and_check(
         }
     };
     let resolved = resolve::resolve(&ctx, &raw);
+    looked_for.append(&mut ctx.looked_for.take());
     if let Some(fleet) = &resolved.fleet {
         check::check(&ctx, fleet);
     }

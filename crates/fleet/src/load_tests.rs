@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::load::{Input, Loaded, load, load_text};
+use crate::load::{Input, Loaded, attempt, load, load_text};
 use crate::{BridgeExpose, Component, EnvValue, Era, Fleet, Replicas, SecretSource};
 
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/reference");
@@ -35,6 +35,19 @@ fn the_reference_file_is_accepted() {
     // Two regions without the modules that tell where people are: the only thing to say about it.
     assert_eq!(loaded.warnings.len(), 1);
     assert!(loaded.warnings[0].message.contains("several regions"), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn every_file_that_decides_is_named_even_if_it_is_not_there() {
+    let folder = Path::new(REFERENCE);
+    let attempt = attempt(&Input { path: folder.join("fleet.yaml"), ..Input::default() });
+    assert!(attempt.result.is_ok());
+    assert!(attempt.files.contains(&folder.join("fleet.yaml")));
+    assert!(attempt.files.contains(&folder.join("finalize.sh")), "{:?}", attempt.files);
+    let nowhere = folder.join("no-such.yaml");
+    let attempt = crate::load::attempt(&Input { path: nowhere.clone(), ..Input::default() });
+    assert!(attempt.result.is_err());
+    assert_eq!(attempt.files.into_iter().collect::<Vec<_>>(), [nowhere]);
 }
 
 #[test]

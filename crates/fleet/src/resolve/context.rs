@@ -1,7 +1,7 @@
 //! What resolving and checking share: where a key stands, and the list of problems.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Label, Problem};
@@ -20,6 +20,8 @@ pub(crate) struct Context<'a> {
     problems: RefCell<Vec<Problem>>,
     /// The local files that were read, by the name that the fleet file gives them.
     pub(crate) files: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// Every local file that was looked for, there or not.
+    pub(crate) looked_for: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl<'a> Context<'a> {
@@ -30,7 +32,8 @@ impl<'a> Context<'a> {
         base: &'a Path,
         env: &'a BTreeMap<String, String>,
     ) -> Self {
-        Self { text, tree, origins, base, env, problems: RefCell::default(), files: RefCell::default() }
+        let (problems, files, looked_for) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { text, tree, origins, base, env, problems, files, looked_for }
     }
 
     /// Notes a problem.
@@ -56,6 +59,13 @@ impl<'a> Context<'a> {
     /// A path of the file, against its folder.
     pub(crate) fn path(&self, written: &str) -> PathBuf {
         self.base.join(written)
+    }
+
+    /// The same for a file that is read now.
+    pub(crate) fn file(&self, written: &str) -> PathBuf {
+        let path = self.path(written);
+        self.looked_for.borrow_mut().insert(path.clone());
+        path
     }
 
     /// The value under that key path, or the nearest thing around it that the file says.

@@ -53,7 +53,7 @@ impl Environment {
     }
 
     fn file(&mut self, ctx: &Context<'_>, path: &str, file: &str) {
-        let text = match super::read_text(&ctx.path(file)) {
+        let text = match super::read_text(&ctx.file(file)) {
             Ok(text) => text,
             Err(why) => {
                 ctx.error(
@@ -259,7 +259,7 @@ pub(crate) fn secret_source(ctx: &Context<'_>, path: &str, secret: &raw::Secret)
             Some(value) => SecretSource::Value(SecretString::from(value.clone())),
             None => SecretSource::Missing { source: format!("variable {env}") },
         },
-        raw::Secret::File { file } => match super::read_text(&ctx.path(file)) {
+        raw::Secret::File { file } => match super::read_text(&ctx.file(file)) {
             Ok(text) => SecretSource::Value(SecretString::from(
                 text.strip_suffix('\n').unwrap_or(&text).trim_end_matches('\r').to_owned(),
             )),

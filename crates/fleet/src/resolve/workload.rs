@@ -298,7 +298,7 @@ fn file_source(ctx: &Context<'_>, at: &str, raw: &raw::File) -> Option<FileSourc
         }
         decoded.ok().map(FileSource::Content)
     } else if let Some(file) = &raw.file {
-        match super::read_bytes(&ctx.path(file)) {
+        match super::read_bytes(&ctx.file(file)) {
             Ok(bytes) => {
                 ctx.files.borrow_mut().insert(file.clone(), bytes.clone());
                 Some(FileSource::Content(bytes))

@@ -148,6 +148,7 @@ impl Keeper {
         let mut wait = WAITS.0;
         for number in 1.. {
             self.credentials.mark_unchanged();
+            self.place.connector = self.place.connector.renewed();
             match self.connect(number).await {
                 Ok(up) => {
                     wait = WAITS.0;

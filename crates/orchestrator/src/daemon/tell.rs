@@ -63,19 +63,6 @@ impl Teller {
 
     /// Something of a run.
     pub(crate) fn event(&self, event: Event) {
-        match &event {
-            Event::Failed(failure) => tracing::warn!(
-                cluster = %failure.cluster,
-                unit = failure.unit.as_ref().map(tracing::field::display),
-                object = failure.object.as_deref(),
-                "{}",
-                failure.message
-            ),
-            Event::Written { unit, cluster, object, .. } => {
-                tracing::info!(cluster = %cluster, unit = %unit, object, "written");
-            }
-            _ => {}
-        }
         self.tell(Happening::Run(event));
     }
 
@@ -154,7 +141,14 @@ impl Teller {
 
     /// A round.
     pub(crate) fn round(&self, seen: &Seen<'_>) {
-        self.counters().round(seen.end, seen.took);
+        {
+            let mut counters = self.counters();
+            counters.round(seen.end, seen.took);
+            for (name, cluster) in &seen.session.clusters {
+                let requests = cluster.requests().into_iter();
+                counters.requests.extend(requests.map(|((verb, code), n)| ((name.clone(), verb.to_owned(), code), n)));
+            }
+        }
         self.links(&seen.clusters, &seen.planes);
         let before = Arc::clone(&self.state.borrow());
         let now = self.clock.now();
@@ -197,13 +191,11 @@ impl Teller {
         let before = Arc::clone(&self.state.borrow());
         for (name, now) in clusters {
             if before.clusters.get(name).map(|then| then.state) != Some(now.state) {
-                tracing::info!(cluster = %name, state = now.state.as_str(), why = now.why.as_deref(), "connection");
                 self.tell(Happening::Cluster { cluster: name.clone(), state: now.state, why: now.why.clone() });
             }
         }
         for (plane, now) in planes {
             if before.planes.get(plane) != Some(now) {
-                tracing::info!(plane = %plane, state = ?now, "writer");
                 self.tell(Happening::Plane { plane: *plane, state: now.clone() });
             }
         }
