@@ -1,6 +1,6 @@
 //! The command line: every verb and option, and nothing that they do.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
@@ -75,6 +75,8 @@ pub enum Verb {
     Plan(PlanArgs),
     /// Makes the fleet real, and waits until the bridges have joined
     Apply(Apply),
+    /// Keeps the fleet as its file says, until it is told to stop
+    Daemon(Daemon),
     /// Shows clusters, shards, endpoints, bridges and who is on them
     Status(StatusArgs),
     /// Removes the fleet from its clusters; claims and made secrets stay
@@ -84,6 +86,10 @@ pub enum Verb {
     Export(Export),
     /// Turns a Helm chart's values.yaml or a docker-compose .env into a fleet file
     Import(Import),
+    /// Prints the rights that the fleet needs in each cluster, as YAML to apply there, offline
+    Rbac(Rbac),
+    /// Makes an account with those rights in one cluster, and writes a kubeconfig that logs in as it
+    Credentials(Credentials),
     /// Looks after clusters that the fleet has used
     #[command(subcommand)]
     Cluster(ClusterVerb),
@@ -190,9 +196,48 @@ pub struct Apply {
     pub handover: Option<PathBuf>,
 }
 
+/// Options of `daemon`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Daemon {
+    /// Only this plane [default: both]
+    #[arg(long, value_enum)]
+    pub plane: Option<PlaneArg>,
+    /// The handover file of those who run the control plane, for `--plane data` without access to it
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub handover: Option<PathBuf>,
+    /// Where metrics, health and state are told [default: `daemon.listen` of the fleet file, else 127.0.0.1:9480]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Its name in Leases, unique among all that run [default: the host's or pod's name, and a random part]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub holder: Option<String>,
+    /// Where the few things are posted that a human must know, beside `daemon.webhooks` of the fleet file
+    #[arg(long, value_name = "URL")]
+    pub webhook: Option<WebhookArg>,
+    /// A file with the key that signs what is posted there
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, requires = "webhook")]
+    pub webhook_secret_file: Option<PathBuf>,
+    /// How log lines are written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// A JSON object each
+    Json,
+}
+
 /// Options of `status`
 #[derive(Debug, Clone, Default, Args)]
 pub struct StatusArgs {
+    /// Asks this daemon instead of the clusters, and no fleet file [default: $JITSICTL_DAEMON, if there is one]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["plane", "cluster", "handover"])]
+    pub daemon: Option<String>,
     /// Which part
     #[command(flatten)]
     pub scope: Scope,
@@ -247,6 +292,34 @@ pub enum ImportFormat {
     Values,
     /// .env of docker-compose
     Dotenv,
+}
+
+/// Options of `rbac`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Rbac {
+    /// Which part
+    #[command(flatten)]
+    pub scope: Scope,
+    /// The ServiceAccount that gets the rights [default: one is made, NAMESPACE/FLEET-jitsictl]
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub account: Option<AccountArg>,
+}
+
+/// Options of `credentials`
+#[derive(Debug, Clone, Args)]
+pub struct Credentials {
+    /// The cluster of the fleet file
+    #[arg(long, value_name = "NAME")]
+    pub cluster: ClusterName,
+    /// Only what this plane needs
+    #[arg(long, value_enum)]
+    pub plane: Option<PlaneArg>,
+    /// How long the token lasts; the cluster may have a limit of its own
+    #[arg(long, value_name = "DURATION", default_value = "720h", value_parser = duration::parse)]
+    pub duration: Duration,
+    /// The file to write; it must not exist, and stdout is refused [default: NAME.kubeconfig]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
 }
 
 /// What is done about a cluster
@@ -371,6 +444,50 @@ impl FromStr for EndpointArg {
             Err(_) => Target::Host { host: host.to_owned(), port },
         };
         Ok(Self { shard: shard.parse().map_err(|error: fleet::InvalidName| error.to_string())?, slot, target })
+    }
+}
+
+/// An `http` or `https` URL. It may be a secret by itself: it is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookArg(pub url::Url);
+
+impl std::fmt::Debug for WebhookArg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("WebhookArg").field(&self.0.host_str()).finish()
+    }
+}
+
+impl FromStr for WebhookArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = text.parse::<url::Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        url.map(Self).ok_or_else(|| "write it with https://".to_owned())
+    }
+}
+
+/// `namespace/name`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountArg {
+    /// The namespace of a ServiceAccount.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl FromStr for AccountArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_label = |part: &str| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c))
+        };
+        match text.split_once('/') {
+            Some((namespace, name)) if is_label(namespace) && is_label(name) => {
+                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+            }
+            _ => Err("write namespace/name, for example jitsi/jitsictl".to_owned()),
+        }
     }
 }
 

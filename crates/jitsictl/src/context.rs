@@ -99,8 +99,13 @@ impl Context {
     }
 
     fn kubeconfigs(&self) -> Result<Kubeconfigs, Error> {
+        self.kubeconfigs_of(None)
+    }
+
+    /// The kubeconfigs by which a cluster is reached that may have one of its own.
+    pub(crate) fn kubeconfigs_of(&self, own: Option<&Path>) -> Result<Kubeconfigs, Error> {
         let (list, home) = (self.environment.get(KUBECONFIG), self.environment.home.as_deref());
-        Kubeconfigs::load(self.global.kubeconfig.as_deref(), list, home).map_err(|unreadable| {
+        Kubeconfigs::load(own.or(self.global.kubeconfig.as_deref()), list, home).map_err(|unreadable| {
             Error::usage(format!("cannot read the kubeconfig {unreadable}"), "check --kubeconfig and KUBECONFIG")
         })
     }
@@ -161,7 +166,7 @@ pub(crate) fn named_clusters(loaded: &Loaded, names: &[ClusterName]) -> Result<B
     Ok(names.iter().cloned().collect())
 }
 
-fn handover(path: &Path) -> Result<Handover, Error> {
+pub(crate) fn handover(path: &Path) -> Result<Handover, Error> {
     let bad = |why: String| {
         let message = format!("cannot read the handover file {}: {why}", path.display());
         Error::usage(message, "those who run the control plane write it: jitsictl export handover PATH")

@@ -24,6 +24,8 @@ impl std::fmt::Debug for Environment {
 
 /// Names the fleet file.
 pub(crate) const FLEET: &str = "JITSICTL_FLEET";
+/// The address of a daemon that is asked for the status.
+pub(crate) const DAEMON: &str = "JITSICTL_DAEMON";
 /// Filters what is logged.
 pub(crate) const LOG: &str = "JITSICTL_LOG";
 /// A list of kubeconfigs, as kubectl reads it.

@@ -11,9 +11,11 @@ pub mod print;
 pub mod verbs;
 
 mod context;
+mod daemon;
 mod duration;
 mod environment;
 mod exit;
+mod file;
 mod log;
 mod rehearsal;
 
@@ -37,7 +39,7 @@ pub fn run(environment: Environment) -> ExitCode {
             return if stop.use_stderr() { Exit::Usage.into() } else { Exit::Converged.into() };
         }
     };
-    log::start(&cli.global, &environment);
+    log::start(&cli, &environment);
     let printer = Printer::of_process(cli.global.output);
     let context = Context { global: cli.global, environment, printer };
     let ended = verbs::run(&context, &cli.verb);

@@ -1,14 +1,20 @@
-//! What happens inside, for those who ask: `-v`, `-vv`, or a filter in `JITSICTL_LOG`.
+//! What happens inside, for those who ask: `-v`, `-vv`, or a filter in `JITSICTL_LOG`. The daemon tells without being
+//! asked.
 
 use tracing_subscriber::EnvFilter;
 
-use crate::{Environment, cli::Global, environment::LOG};
+use crate::{
+    Environment,
+    cli::{Cli, LogFormat, Verb},
+    environment::LOG,
+};
 
 /// The client's own errors are quiet: ours say the same with more context.
 const QUIET: &str = "kube_client=off";
 
-pub(crate) fn start(global: &Global, environment: &Environment) {
-    let level = match global.verbose {
+pub(crate) fn start(cli: &Cli, environment: &Environment) {
+    let format = if let Verb::Daemon(daemon) = &cli.verb { Some(daemon.log_format) } else { None };
+    let level = match cli.global.verbose + u8::from(format.is_some()) {
         0 => "off",
         1 => "info",
         2 => "debug",
@@ -24,10 +30,9 @@ pub(crate) fn start(global: &Global, environment: &Environment) {
     };
     // A malformed filter must not keep anybody from running the command.
     let filter = EnvFilter::builder().parse_lossy(directives);
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .compact()
-        .try_init();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let _ = match format {
+        Some(LogFormat::Json) => lines.json().flatten_event(true).try_init(),
+        Some(LogFormat::Text) | None => lines.compact().try_init(),
+    };
 }

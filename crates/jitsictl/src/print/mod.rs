@@ -15,7 +15,7 @@ pub(crate) use passing::Passing;
 pub(crate) use plan::{described, plan};
 pub(crate) use progress::Progress;
 pub(crate) use status::status;
-pub(crate) use words::{columns, count, live, number, seconds};
+pub(crate) use words::{columns, count, endpoint, live, number, seconds};
 
 use std::io::{self, IsTerminal, Write};
 

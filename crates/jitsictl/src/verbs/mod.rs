@@ -3,6 +3,8 @@
 mod apply;
 mod check;
 mod completions;
+mod credentials;
+mod daemon;
 mod delete;
 mod export;
 mod forget;
@@ -10,6 +12,7 @@ mod import;
 mod man;
 mod outcome;
 mod plan;
+mod rbac;
 mod render;
 mod sandbox;
 mod schema;
@@ -30,10 +33,13 @@ pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Exit, Error> {
         Verb::Render(arguments) => render::run(context, arguments),
         Verb::Plan(arguments) => plan::run(context, arguments),
         Verb::Apply(arguments) => apply::run(context, arguments),
+        Verb::Daemon(arguments) => daemon::run(context, arguments),
         Verb::Status(arguments) => status::run(context, arguments),
         Verb::Delete(arguments) => delete::run(context, arguments),
         Verb::Export(Export::Handover { path }) => export::run(context, path),
         Verb::Import(arguments) => import::run(context, arguments),
+        Verb::Rbac(arguments) => rbac::run(context, arguments),
+        Verb::Credentials(arguments) => credentials::run(context, arguments),
         Verb::Cluster(ClusterVerb::Forget { name, abandon }) => forget::run(context, name, *abandon),
         Verb::Sandbox(verb) => sandbox::run(context, verb),
         Verb::Schema => schema::run(context),

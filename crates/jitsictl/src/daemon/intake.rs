@@ -1,0 +1,367 @@
+//! The fleet file and what it pulls in, followed for as long as the daemon runs.
+//!
+//! Only a file that makes sense reaches the loop. One that makes none is reported, and the last good one stays in
+//! force.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clock::Clock;
+use fleet::Access;
+use fleet::diagnostic::{Problem, Report, Severity};
+use fleet::load::{Attempt, Input, Loaded, attempt};
+use orchestrator::daemon::{Intake, Refused};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::files::{Files, Look};
+
+/// Files are looked at this often.
+const POLL: Duration = Duration::from_secs(2);
+/// And this often while they move.
+const SOON: Duration = Duration::from_millis(500);
+/// A file may be gone, or make no sense, for so long before anybody hears of it.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Follows a fleet file.
+pub(super) struct Watcher {
+    input: Input,
+    clock: Clock,
+    told: watch::Sender<Intake>,
+    files: Files,
+    /// What was in the files when they last made sense.
+    good: [u8; 32],
+    bad: Option<Bad>,
+}
+
+/// Files that make no sense.
+struct Bad {
+    since: Instant,
+    refused: Refused,
+    told: bool,
+}
+
+/// Reads a fleet file for the first time.
+///
+/// # Errors
+/// Every problem of the file.
+pub(super) fn first(input: Input, clock: Clock) -> Result<(Watcher, watch::Receiver<Intake>), Report> {
+    let (files, result) = read(&input, Files::of(BTreeSet::from([input.path.clone()])));
+    let loaded = result?;
+    let (told, intake) = watch::channel(Intake { loaded: Arc::new(loaded), refused: None });
+    Ok((Watcher { good: files.digest(), input, clock, told, files, bad: None }, intake))
+}
+
+/// Which files matter is known when they were read; that they are what was read, when they are read again.
+fn read(input: &Input, mut files: Files) -> (Files, Result<Loaded, Report>) {
+    loop {
+        let Attempt { result, files: now } = attempt(input);
+        if files.are(&now) {
+            return (files, result);
+        }
+        files = Files::of(now);
+    }
+}
+
+impl Watcher {
+    /// Follows the files until nobody wants to know any more.
+    pub(super) async fn run(mut self) {
+        let mut pause = POLL;
+        while !self.told.is_closed() {
+            sleep(pause).await;
+            let look = self.files.look();
+            if look == Look::Changed {
+                let result;
+                (self.files, result) = read(&self.input, self.files);
+                self.judge(result);
+            }
+            self.tell_of_bad();
+            let calm = look == Look::Same && self.bad.as_ref().is_none_or(|bad| bad.told);
+            pause = if calm { POLL } else { SOON };
+        }
+    }
+
+    fn judge(&mut self, result: Result<Loaded, Report>) {
+        let same_fleet = |loaded: Loaded| {
+            let ours = self.told.borrow().loaded.fleet.name.clone();
+            if loaded.fleet.name == ours {
+                return Ok(loaded);
+            }
+            let problem =
+                Problem::error(format!("the file is of another fleet, {}; this is {ours}", loaded.fleet.name));
+            Err(Report::new(vec![problem.hint("start another daemon for it, or restart this one")]))
+        };
+        match result.and_then(same_fleet) {
+            Ok(loaded) => self.accept(loaded),
+            Err(report) => {
+                let problems = problems(&report);
+                let refused = Refused { since: self.clock.now(), problems };
+                match &mut self.bad {
+                    Some(bad) if bad.refused.problems == refused.problems => {}
+                    Some(bad) => *bad = Bad { refused, since: bad.since, told: false },
+                    None => self.bad = Some(Bad { refused, since: Instant::now(), told: false }),
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, loaded: Loaded) {
+        self.bad = None;
+        let digest = self.files.digest();
+        if std::mem::replace(&mut self.good, digest) == digest {
+            // What is in force already: only the complaint goes.
+            self.told.send_if_modified(|intake| intake.refused.take().is_some());
+            return;
+        }
+        for warning in &loaded.warnings {
+            tracing::warn!("{}", in_a_line(warning));
+        }
+        self.told.send_replace(Intake { loaded: Arc::new(loaded), refused: None });
+    }
+
+    fn tell_of_bad(&mut self) {
+        if let Some(bad) = self.bad.as_mut().filter(|bad| !bad.told && bad.since.elapsed() >= GRACE) {
+            bad.told = true;
+            self.told.send_modify(|intake| intake.refused = Some(bad.refused.clone()));
+        }
+    }
+}
+
+fn problems(report: &Report) -> Vec<String> {
+    report.problems.iter().filter(|problem| problem.severity == Severity::Error).map(in_a_line).collect()
+}
+
+/// Without the line of the file: it might show what nobody should see.
+fn in_a_line(problem: &Problem) -> String {
+    let place = match problem.labels.first() {
+        Some(label) if label.line > 0 => format!("{}:{}:{}: ", label.file, label.line, label.column),
+        Some(label) => format!("{}: ", label.file),
+        None => String::new(),
+    };
+    let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));
+    format!("{place}{}{hint}", problem.message)
+}
+
+/// Follows kubeconfigs: those of the command, and those that clusters of the fleet file have of their own. The number
+/// grows when one of them is another.
+pub(super) fn kubeconfigs(
+    own: BTreeSet<PathBuf>,
+    intake: watch::Receiver<Intake>,
+) -> (watch::Receiver<u64>, impl Future<Output = ()> + Send) {
+    let (told, generation) = watch::channel(0);
+    let files = Files::of(wanted(&own, &intake));
+    (generation, follow_kubeconfigs(own, files, intake, told))
+}
+
+async fn follow_kubeconfigs(
+    own: BTreeSet<PathBuf>,
+    mut files: Files,
+    intake: watch::Receiver<Intake>,
+    told: watch::Sender<u64>,
+) {
+    let mut gone: Option<Instant> = None;
+    let mut pause = POLL;
+    while !told.is_closed() {
+        sleep(pause).await;
+        let now = wanted(&own, &intake);
+        if !files.are(&now) {
+            // A cluster that is new or has moved connects anew for that reason alone.
+            files = Files::of(now);
+        }
+        let look = files.look();
+        if look == Look::Changed && files.lack_one() {
+            gone = Some(Instant::now());
+        } else if look == Look::Changed || gone.is_some_and(|since| since.elapsed() >= GRACE) {
+            gone = None;
+            told.send_modify(|generation| *generation += 1);
+        }
+        pause = if look == Look::Same && gone.is_none() { POLL } else { SOON };
+    }
+}
+
+fn wanted(own: &BTreeSet<PathBuf>, intake: &watch::Receiver<Intake>) -> BTreeSet<PathBuf> {
+    let loaded = Arc::clone(&intake.borrow().loaded);
+    let theirs = loaded.fleet.clusters.values().filter_map(|cluster| match &cluster.access {
+        Access::Context { kubeconfig, .. } => kubeconfig.clone(),
+        Access::InCluster => None,
+    });
+    own.iter().cloned().chain(theirs).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use tokio_util::task::AbortOnDropHandle;
+
+    use super::*;
+
+    const FLEET: &str = "\
+fleet: meet
+url: https://meet.example.org
+release: stable-11146-2
+env_files: [meet.env]
+clusters: { hq: { context: hq } }
+control: { cluster: hq, shards: { alpha: {} } }
+data: { pools: { main: { cluster: hq, bridges: { replicas: 1 } } } }
+";
+
+    struct Site {
+        folder: tempfile::TempDir,
+        intake: watch::Receiver<Intake>,
+        _task: AbortOnDropHandle<()>,
+    }
+
+    impl Site {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("fleet.yaml"), FLEET).unwrap();
+            fs::write(folder.path().join("meet.env"), "TZ=UTC\n").unwrap();
+            let input = Input { path: folder.path().join("fleet.yaml"), ..Input::default() };
+            let (watcher, intake) = first(input, clock()).unwrap();
+            Self { folder, intake, _task: AbortOnDropHandle::new(tokio::spawn(watcher.run())) }
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.folder.path().join(name), text).unwrap();
+        }
+
+        /// As editors save.
+        fn replace(&self, name: &str, text: &str) {
+            self.write("draft", text);
+            fs::rename(self.folder.path().join("draft"), self.folder.path().join(name)).unwrap();
+        }
+
+        /// What is told after so long, if anything is.
+        async fn after(&mut self, seconds: u64) -> Option<Intake> {
+            sleep(Duration::from_secs(seconds)).await;
+            self.intake.has_changed().unwrap().then(|| self.intake.borrow_and_update().clone())
+        }
+    }
+
+    fn clock() -> Clock {
+        Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap())
+    }
+
+    fn bridges(intake: &Intake) -> String {
+        format!("{:?}", intake.loaded.fleet.data.pools[0].bridges.replicas)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_file_is_told_and_an_old_one_is_not() {
+        let mut site = Site::new();
+        assert!(site.after(60).await.is_none());
+        site.replace("fleet.yaml", &FLEET.replace("replicas: 1", "replicas: 2"));
+        let told = site.after(4).await.unwrap();
+        assert!(bridges(&told).contains('2') && told.refused.is_none(), "{}", bridges(&told));
+        site.replace("fleet.yaml", &FLEET.replace("replicas: 1", "replicas: 2"));
+        assert!(site.after(60).await.is_none(), "the same content");
+        site.write("meet.env", "TZ=Europe/Berlin\n");
+        let told = site.after(4).await.unwrap();
+        assert!(told.loaded.intent_text.contains("Europe/Berlin"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_makes_no_sense_keeps_the_last_good_one() {
+        let mut site = Site::new();
+        let before = Arc::clone(&site.intake.borrow().loaded);
+        site.write("fleet.yaml", &FLEET.replace("shards", "shardz"));
+        assert!(site.after(4).await.is_none(), "somebody may be writing");
+        let told = site.after(6).await.unwrap();
+        let refused = told.refused.unwrap();
+        assert!(Arc::ptr_eq(&told.loaded, &before));
+        assert!(refused.problems.iter().any(|problem| problem.contains("fleet.yaml:6:") && problem.contains("shardz")));
+        assert!(site.after(60).await.is_none(), "said once");
+        site.write("fleet.yaml", &FLEET.replace("url:", "uri:"));
+        let other = site.after(10).await.unwrap().refused.unwrap();
+        assert!(other.problems.iter().any(|problem| problem.contains("uri")), "{:?}", other.problems);
+        site.write("fleet.yaml", FLEET);
+        let told = site.after(4).await.unwrap();
+        assert!(told.refused.is_none() && Arc::ptr_eq(&told.loaded, &before), "nothing new but that it is right again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_vanishes_for_a_moment_is_nobodys_business() {
+        let mut site = Site::new();
+        for name in ["fleet.yaml", "meet.env"] {
+            let text = fs::read_to_string(site.folder.path().join(name)).unwrap();
+            fs::remove_file(site.folder.path().join(name)).unwrap();
+            assert!(site.after(4).await.is_none());
+            site.write(name, &text);
+            assert!(site.after(60).await.is_none());
+            fs::remove_file(site.folder.path().join(name)).unwrap();
+            let refused = site.after(10).await.unwrap().refused.unwrap();
+            assert!(refused.problems[0].contains(name), "{:?}", refused.problems);
+            site.write(name, &text);
+            assert!(site.after(4).await.unwrap().refused.is_none());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mounted_config_map_is_swapped_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let second = FLEET.replace("replicas: 1", "replicas: 2");
+        for (version, text, env) in [("..1", FLEET, "TZ=UTC\n"), ("..2", second.as_str(), "TZ=Asia/Tokyo\n")] {
+            fs::create_dir(at(version)).unwrap();
+            fs::write(at(version).join("fleet.yaml"), text).unwrap();
+            fs::write(at(version).join("meet.env"), env).unwrap();
+        }
+        let link = |to: &str, name: &str| symlink(to, at(name)).unwrap();
+        link("..1", "..data");
+        link("..data/fleet.yaml", "fleet.yaml");
+        link("..data/meet.env", "meet.env");
+        let (watcher, mut intake) = first(Input { path: at("fleet.yaml"), ..Input::default() }, clock()).unwrap();
+        let _task = AbortOnDropHandle::new(tokio::spawn(watcher.run()));
+        link("..2", "..data_tmp");
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        intake.changed().await.unwrap();
+        let told = intake.borrow_and_update().clone();
+        assert!(bridges(&told).contains('2') && told.loaded.intent_text.contains("Asia/Tokyo"));
+        sleep(Duration::from_secs(60)).await;
+        assert!(!intake.has_changed().unwrap(), "one swap, one word");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_joins_is_followed_too_and_another_fleet_is_refused() {
+        let mut site = Site::new();
+        site.write("more.env", "TZ=Asia/Tokyo\n");
+        site.write("fleet.yaml", &FLEET.replace("[meet.env]", "[meet.env, more.env]"));
+        assert!(site.after(4).await.unwrap().loaded.intent_text.contains("Asia/Tokyo"));
+        site.write("more.env", "TZ=Asia/Seoul\n");
+        assert!(site.after(4).await.unwrap().loaded.intent_text.contains("Asia/Seoul"));
+        site.write("fleet.yaml", &FLEET.replace("fleet: meet", "fleet: other"));
+        let refused = site.after(10).await.unwrap().refused.unwrap();
+        assert!(refused.problems[0].contains("another fleet, other"), "{:?}", refused.problems);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn kubeconfigs_are_followed_too() {
+        let site = Site::new();
+        let path = |name: &str| site.folder.path().join(name);
+        site.write("config", "one");
+        let (mut generation, task) = kubeconfigs(BTreeSet::from([path("config")]), site.intake.clone());
+        let _task = AbortOnDropHandle::new(tokio::spawn(task));
+        site.replace("config", "two");
+        sleep(Duration::from_secs(4)).await;
+        assert_eq!(*generation.borrow_and_update(), 1);
+        let removed = |path: &Path| fs::remove_file(path).unwrap();
+        removed(&path("config"));
+        sleep(Duration::from_secs(4)).await;
+        site.write("config", "two");
+        sleep(Duration::from_secs(60)).await;
+        assert!(*generation.borrow_and_update() <= 2, "at most one new connection");
+        let own = FLEET.replace("context: hq", "context: hq, kubeconfig: own.yaml");
+        site.write("own.yaml", "one");
+        site.write("fleet.yaml", &own);
+        sleep(Duration::from_secs(10)).await;
+        let before = *generation.borrow_and_update();
+        site.write("own.yaml", "two");
+        sleep(Duration::from_secs(4)).await;
+        assert_eq!(*generation.borrow_and_update(), before + 1);
+    }
+}

@@ -1,0 +1,110 @@
+//! `jitsictl daemon`: keeps the fleet as its file says, until it is told to stop.
+
+use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path};
+
+use cluster::Proxies;
+use futures::{Stream, StreamExt as _, stream};
+use orchestrator::Place;
+use orchestrator::daemon::{DaemonOptions, Pace};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{
+    Error, Exit,
+    cli::Daemon,
+    context::{Context, handover},
+    daemon::{self, Followed, Hook, Surroundings},
+};
+
+pub(super) fn run(context: &Context, arguments: &Daemon) -> Result<Exit, Error> {
+    let kubeconfigs = context.kubeconfigs_of(None)?;
+    let files: BTreeSet<_> = kubeconfigs.looked_for().iter().cloned().collect();
+    let connector = cluster::Connector::Kubeconfigs(Box::new(kubeconfigs));
+    let place = Place::real(connector, context.environment.proxies(), crate::context::USER_AGENT.to_owned());
+    let followed = Followed::new(context.input(context.path()), place.clock.clone()).map_err(|report| {
+        context.report(&report);
+        Error::Fleet
+    })?;
+    let loaded = followed.loaded();
+    context.report(&fleet::diagnostic::Report::new(loaded.warnings.clone()));
+    let options = DaemonOptions {
+        planes: arguments.plane.map(Into::into).into_iter().collect(),
+        handover: arguments.handover.as_deref().map(handover).transpose()?,
+        holder: arguments.holder.clone().unwrap_or_else(|| holder(context, &place)),
+        pace: Pace::default(),
+        place,
+    };
+    let hooks = hook(arguments)?.into_iter().collect();
+    let listen = arguments.listen.unwrap_or(loaded.fleet.daemon.listen);
+    context.wait_for(async {
+        let (listener, poster) = (bind(listen).await?, poster(&options.place.proxies)?);
+        let around = Surroundings { kubeconfigs: files, hooks, poster, listener };
+        Ok(daemon::run(followed, options, around, signals()?).await)
+    })?
+}
+
+/// Unique among all that run: two of one name would take each other for themselves.
+fn holder(context: &Context, place: &Place) -> String {
+    let host = context.environment.get("HOSTNAME").map(str::to_owned);
+    let host = host.or_else(|| fs::read_to_string("/proc/sys/kernel/hostname").ok());
+    let host = host.map(|host| host.trim().to_owned()).filter(|host| !host.is_empty());
+    format!("{}-{}", host.unwrap_or_else(|| "jitsictl".to_owned()), place.entropy.suffix())
+}
+
+/// The receiver that the command line names.
+fn hook(arguments: &Daemon) -> Result<Option<Hook>, Error> {
+    let Some(url) = &arguments.webhook else { return Ok(None) };
+    let secret = arguments.webhook_secret_file.as_deref().map(secret).transpose()?;
+    Ok(Some(Hook { url: url.0.clone(), secret }))
+}
+
+fn secret(path: &Path) -> Result<SecretString, Error> {
+    let bad = |why: String| {
+        let message = format!("cannot read the webhook's secret from {}: {why}", path.display());
+        Error::usage(message, "--webhook-secret-file names a file with nothing but the secret")
+    };
+    let text = fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(bad("it is empty".to_owned())),
+        secret => Ok(SecretString::from(secret.to_owned())),
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    let failed = |error: std::io::Error| {
+        let message = format!("cannot listen on {address}: {error}");
+        Error::failed(message, "name another address with --listen, or `daemon.listen` in the fleet file")
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    tracing::info!(%address, "listening");
+    Ok(listener)
+}
+
+/// Follows no redirect: what is posted is for one receiver.
+fn poster(proxies: &Proxies) -> Result<reqwest::Client, Error> {
+    let failed = |error: reqwest::Error| {
+        Error::usage(format!("webhooks can't be sent: {}", error.without_url()), "check HTTPS_PROXY and NO_PROXY")
+    };
+    let mut client = reqwest::Client::builder()
+        .user_agent(crate::context::USER_AGENT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy();
+    if let Some(proxy) = &proxies.https_proxy {
+        let except = proxies.no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);
+        client = client.proxy(reqwest::Proxy::https(proxy).map_err(failed)?.no_proxy(except));
+    }
+    client.build().map_err(failed)
+}
+
+/// SIGTERM and SIGINT.
+fn signals() -> Result<impl Stream<Item = ()> + Unpin, Error> {
+    let failed = |error: std::io::Error| {
+        Error::failed(format!("cannot listen for signals: {error}"), "look at this user's limits (ulimit -n)")
+    };
+    let of = |mut signal: Signal| stream::poll_fn(move |context| signal.poll_recv(context));
+    let (term, int) =
+        (signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?);
+    Ok(stream::select(of(term), of(int)).boxed())
+}
