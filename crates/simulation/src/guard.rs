@@ -1,76 +1,72 @@
-//! What must never happen, seen as it happens: requests on their way, and objects as they change.
+//! What must never happen, seen as it happens: requests as they are executed, and objects as they change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use api_server::http::RequestLine;
 use api_server::store::Change;
 use api_server::{Answer, ApiServer, Kind, Request, Verb, kinds};
 use http::Method;
+use sandbox::Census;
 use serde_json::Value as Json;
 use tokio::task::JoinSet;
 
+use crate::promise::{Promise, Violation};
 use crate::trace::Trace;
 
 /// Sees everything. Copies are the same.
 #[derive(Clone)]
 pub(crate) struct Guard {
     seen: Arc<Mutex<Seen>>,
+    census: Census,
     trace: Trace,
 }
 
 #[derive(Default)]
 struct Seen {
-    violations: Vec<String>,
-    /// Pods with people on them, by cluster and name.
-    busy: BTreeSet<(String, String)>,
-    /// Objects that the fleet has before and after its change, by cluster, plural and name.
+    violations: Vec<Violation>,
+    /// Objects that the fleet has, by cluster, plural and name.
     wanted: BTreeSet<(String, String, String)>,
+    /// Values that only Secrets may hold, in base64.
+    values: BTreeSet<String>,
     /// What the made passwords are: by cluster and name of the Secret.
     passwords: BTreeMap<(String, String), Json>,
     /// The node ports that bridges have.
     ports: BTreeMap<(String, String), u64>,
-    /// Node ports that must not change.
+    /// Services whose ports must not change.
     fixed_ports: BTreeSet<String>,
     /// prosody and jicofo pods that run, by slot.
     singletons: BTreeMap<(String, String), BTreeSet<String>>,
     requests: u64,
+    writes: u64,
 }
 
 impl Guard {
-    pub(crate) fn new(trace: Trace) -> Self {
-        Self { seen: Arc::default(), trace }
+    pub(crate) fn new(trace: Trace, census: Census) -> Self {
+        Self { seen: Arc::default(), census, trace }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn violated(&self, what: String) {
-        self.trace.say(format!("VIOLATED: {what}"));
-        self.seen().violations.push(what);
+    fn violated(&self, promise: Promise, what: String) {
+        let violation = promise.broken(what);
+        self.trace.say(format!("VIOLATED {violation}"));
+        self.seen().violations.push(violation);
     }
 
-    pub(crate) fn violations(&self) -> Vec<String> {
+    pub(crate) fn violations(&self) -> Vec<Violation> {
         self.seen().violations.clone()
     }
 
-    /// How many requests were sent since this was asked last.
-    pub(crate) fn take_requests(&self) -> u64 {
-        std::mem::take(&mut self.seen().requests)
-    }
-
-    /// People come to a pod, or leave it.
-    pub(crate) fn set_busy(&self, cluster: &str, pod: &str, busy: bool) {
-        let key = (cluster.to_owned(), pod.to_owned());
+    /// How many requests were sent, and how many of them changed something, since this was asked last.
+    pub(crate) fn take_counts(&self) -> (u64, u64) {
         let mut seen = self.seen();
-        if busy {
-            seen.busy.insert(key)
-        } else {
-            seen.busy.remove(&key)
-        };
+        (std::mem::take(&mut seen.requests), std::mem::take(&mut seen.writes))
     }
 
-    /// These objects belong to the fleet before and after its change: nobody may delete them.
+    /// The fleet has these objects: nobody may delete them.
     pub(crate) fn want(&self, objects: BTreeSet<(String, String, String)>) {
         self.seen().wanted = objects;
     }
@@ -80,30 +76,41 @@ impl Guard {
         self.seen().fixed_ports = services;
     }
 
-    /// All values of made passwords, for a search through everything that is said.
+    /// All values that only Secrets may hold, for a search through everything that is said.
     pub(crate) fn secret_values(&self) -> BTreeSet<String> {
-        let seen = self.seen();
-        let values = seen.passwords.values().filter_map(Json::as_object).flat_map(|data| data.values());
-        values.filter_map(Json::as_str).map(str::to_owned).collect()
+        self.seen().values.clone()
     }
 
     /// A request is about to be sent.
-    pub(crate) fn sees(&self, cluster: &str, method: &Method, path: &str, query: &str) {
+    pub(crate) fn sent(&self) {
         self.seen().requests += 1;
-        if method != Method::DELETE || query.contains("dryRun") {
+    }
+
+    /// A request was executed.
+    pub(crate) fn executed(&self, cluster: &str, line: &RequestLine, code: u16) {
+        let asks_only = line.subresource.as_deref() == Some("portforward") || line.group == "authorization.k8s.io";
+        if !line.writes() || code >= 300 || asks_only {
             return;
         }
-        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        let [.., "namespaces", _, plural, name] = parts[..] else { return };
-        self.trace.say(format!("{cluster}: DELETE {plural} {name}"));
+        self.seen().writes += 1;
+        let evicts = line.subresource.as_deref() == Some("eviction");
+        let Some(name) = line.name.as_deref().filter(|_| line.method == Method::DELETE || evicts) else {
+            if line.method == Method::DELETE {
+                self.violated(Promise::UnknownStays, format!("{cluster}: all {} are deleted at once", line.resource));
+            }
+            return;
+        };
+        let (plural, namespace) = (line.resource.as_str(), line.namespace.as_deref().unwrap_or_default());
+        self.trace.say(format!("{cluster}: {plural} {name} is deleted"));
+        // A bridge's and a recorder's Service and StatefulSet are called as its pod is.
         let pod = if plural == "pods" { name.to_owned() } else { format!("{name}-0") };
-        let of_a_bridge = matches!(plural, "pods" | "statefulsets" | "services");
-        if of_a_bridge && self.seen().busy.contains(&(cluster.to_owned(), pod)) {
-            self.violated(format!("{cluster}: {plural} {name} is deleted while people are on it"));
+        let people = self.census.people_on(cluster, namespace, &pod);
+        if matches!(plural, "pods" | "statefulsets" | "services") && people > 0 {
+            self.violated(Promise::BusyStays, format!("{cluster}: {plural} {name} is deleted with {people} on it"));
         }
         let key = (cluster.to_owned(), plural.to_owned(), name.to_owned());
         if plural != "pods" && self.seen().wanted.contains(&key) {
-            self.violated(format!("{cluster}: {plural} {name} is deleted, which the fleet has before and after"));
+            self.violated(Promise::UnknownStays, format!("{cluster}: {plural} {name} is deleted, which the file has"));
         }
     }
 
@@ -114,7 +121,7 @@ impl Guard {
             tasks.spawn(async move {
                 let answer = server.call(Request::new(Verb::Watch, kind, None, None));
                 let Ok(Answer::Watch(mut changes)) = answer else {
-                    guard.violated(format!("{cluster}: {} can't be watched", kind.plural));
+                    guard.violated(Promise::Played, format!("{cluster}: {} can't be watched", kind.plural));
                     return;
                 };
                 while let Some(change) = changes.next().await {
@@ -128,13 +135,16 @@ impl Guard {
         let (object, gone) = match change {
             Change::Added(object) | Change::Modified(object) => (object, false),
             Change::Deleted(object) => (object, true),
-            Change::Bookmark { .. } | Change::Error(_) => return,
+            Change::Bookmark { .. } => return,
+            Change::Error(error) => {
+                return self.violated(Promise::Played, format!("{cluster}: {} can't be watched: {error}", kind.plural));
+            }
         };
         let text = |pointer: &str| object.pointer(pointer).and_then(Json::as_str).unwrap_or_default().to_owned();
         let name = text("/metadata/name");
         match kind.name {
             "Pod" => self.singleton(cluster, object, &name, gone),
-            "Secret" if name.contains("-passwords") => self.password(cluster, name, object, gone),
+            "Secret" => self.secret(cluster, name, object, gone),
             "Service" if !gone => self.port(cluster, name, object),
             _ => {}
         }
@@ -156,21 +166,26 @@ impl Guard {
         let count = running.len();
         drop(seen);
         if count > 1 {
-            self.violated(format!("{cluster}: {count} pods at once are {slot} (the last one is {name})"));
+            let what = format!("{cluster}: {count} pods at once are {slot} (the last one is {name})");
+            self.violated(Promise::OnePerSlot, what);
         }
     }
 
-    fn password(&self, cluster: &str, name: String, secret: &Json, gone: bool) {
+    fn secret(&self, cluster: &str, name: String, secret: &Json, gone: bool) {
         let data = secret.get("data").cloned().unwrap_or_default();
+        let values = data.as_object().into_iter().flat_map(|data| data.values()).filter_map(Json::as_str);
+        self.seen().values.extend(values.filter(|value| value.len() > 8).map(str::to_owned));
+        if !name.contains("-passwords") {
+            return;
+        }
         let key = (cluster.to_owned(), name.clone());
         let before = self.seen().passwords.get(&key).cloned();
         match before {
-            Some(_) if gone => self.violated(format!("{cluster}: Secret {name} is deleted")),
-            // Keys may come: recorders have passwords of their own.
-            Some(before)
-                if before.as_object().into_iter().flatten().any(|(key, value)| data.get(key) != Some(value)) =>
-            {
-                self.violated(format!("{cluster}: Secret {name} has other values"));
+            Some(_) if gone => {
+                self.violated(Promise::PasswordsStay, format!("{cluster}: Secret {name} is deleted"));
+            }
+            Some(before) if is_another(&before, &data, name.contains("-copy")) => {
+                self.violated(Promise::PasswordsStay, format!("{cluster}: Secret {name} has other values"));
             }
             Some(_) => drop(self.seen().passwords.insert(key, data)),
             None => {
@@ -188,10 +203,19 @@ impl Guard {
         let before = self.seen().ports.insert(key, port);
         let fixed = self.seen().fixed_ports.contains(&name);
         if let (Some(before), true) = (before.filter(|before| *before != port), fixed) {
-            self.violated(format!("{cluster}: Service {name} had port {before} and has {port}"));
+            let what = format!("{cluster}: Service {name} had port {before} and has {port}");
+            self.violated(Promise::PortsStay, what);
         }
         if service.pointer("/spec/publishNotReadyAddresses") != Some(&Json::Bool(true)) {
-            self.violated(format!("{cluster}: readiness decides about the media of Service {name}"));
+            let what = format!("{cluster}: readiness decides about the media of Service {name}");
+            self.violated(Promise::MediaUngated, what);
         }
     }
+}
+
+/// Whether values have changed. Some may come, since recorders have passwords of their own; and what recorders have no
+/// use for any more goes from their cluster's copy.
+fn is_another(before: &Json, now: &Json, copy: bool) -> bool {
+    let changed = |key: &String, value: &Json| now.get(key).map_or(!copy, |now| now != value);
+    before.as_object().into_iter().flatten().any(|(key, value)| changed(key, value))
 }

@@ -9,16 +9,24 @@
 //! Everything follows from the seed: a failure is replayed by it. [`Sabotage`] plants bugs on purpose between the
 //! orchestrator and the API servers; a harness that does not notice them proves nothing.
 
+mod attempt;
+mod blow;
 mod dice;
 mod fleets;
 mod guard;
+mod log;
 mod middle;
+mod promise;
 mod sabotage;
 mod script;
 mod stage;
+mod tally;
 mod trace;
+mod verdict;
 
+pub use promise::{Promise, Violation};
 pub use sabotage::Sabotage;
 pub use script::Script;
 pub use stage::{Broken, Story, run};
+pub use tally::{Callers, Tally};
 pub use trace::Trace;

@@ -1,5 +1,6 @@
-//! Between the orchestrator and an API server: the guard sees each request, and sabotage spoils it.
+//! Between the orchestrator and an API server: requests are counted, some answers are stale, and sabotage spoils both.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -9,20 +10,57 @@ use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
 
+use crate::dice::Dice;
 use crate::guard::Guard;
 use crate::sabotage::{Sabotage, Spoiler};
 
-/// A client whose requests the guard sees, spoiled by the bug if there is one.
-pub(crate) fn client(cluster: &str, inner: Client, guard: Guard, sabotage: Option<Sabotage>) -> Client {
+/// A client whose requests the guard counts.
+pub(crate) fn client(inner: Client, guard: Guard, stale: Stale, sabotage: Option<Sabotage>) -> Client {
     let spoiler = Arc::new(Mutex::new(Spoiler::new(sabotage)));
-    Client::new(Middle { cluster: cluster.to_owned(), inner, guard, spoiler }, "default")
+    Client::new(Middle { inner, guard, stale, spoiler }, "default")
+}
+
+/// Gives what was answered before, every now and then. Copies are the same.
+#[derive(Clone)]
+pub(crate) struct Stale {
+    percent: u64,
+    state: Arc<Mutex<(Dice, BTreeMap<String, Read>)>>,
+}
+
+type Read = (u16, Vec<u8>);
+
+impl Stale {
+    pub(crate) fn new(percent: u64, seed: u64) -> Self {
+        Self { percent, state: Arc::new(Mutex::new((Dice::new(seed), BTreeMap::new()))) }
+    }
+
+    /// Whether it wants to know the answer to this.
+    fn follows(&self, method: &Method, uri: &Uri) -> bool {
+        self.percent > 0 && is_read(method, uri)
+    }
+
+    fn answer(&self, uri: &Uri, came: Read) -> Read {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (dice, known) = &mut *state;
+        let old = known.get(&uri.to_string()).filter(|_| dice.comes(self.percent)).cloned();
+        if came.0 == 200 && old.is_none() {
+            known.insert(uri.to_string(), came.clone());
+        }
+        old.unwrap_or(came)
+    }
+}
+
+fn is_read(method: &Method, uri: &Uri) -> bool {
+    *method == Method::GET
+        && !uri.path().ends_with("/portforward")
+        && !uri.query().is_some_and(|query| query.contains("watch=") || query.contains("continue="))
 }
 
 #[derive(Clone)]
 struct Middle {
-    cluster: String,
     inner: Client,
     guard: Guard,
+    stale: Stale,
     spoiler: Arc<Mutex<Spoiler>>,
 }
 
@@ -50,29 +88,40 @@ impl Middle {
         let (mut parts, body) = request.into_parts();
         let mut bytes = body.collect().await?.to_bytes().to_vec();
         self.spoiler(|spoiler| spoiler.request(&mut parts, &mut bytes));
-        self.guard.sees(&self.cluster, &parts.method, parts.uri.path(), parts.uri.query().unwrap_or_default());
+        self.guard.sent();
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
         let answer = self.inner.send(Request::from_parts(parts, Body::from(bytes))).await;
-        self.after(method, uri, answer).await
+        let answer = if self.stale.follows(&method, &uri) { self.aged(&uri, answer?).await } else { answer };
+        self.spoilt(&method, &uri, answer).await
     }
 
-    async fn after(
+    async fn aged(&self, uri: &Uri, answer: Response<Body>) -> Result<Response<Body>, kube::Error> {
+        let (mut parts, body) = answer.into_parts();
+        let (code, bytes) = self.stale.answer(uri, (parts.status.as_u16(), body.collect().await?.to_bytes().to_vec()));
+        parts.status = http::StatusCode::from_u16(code).unwrap_or_default();
+        parts.headers.remove(http::header::CONTENT_LENGTH);
+        Ok(Response::from_parts(parts, Body::from(bytes)))
+    }
+
+    async fn spoilt(
         &self,
-        method: Method,
-        uri: Uri,
+        method: &Method,
+        uri: &Uri,
         answer: Result<Response<Body>, kube::Error>,
     ) -> Result<Response<Body>, kube::Error> {
-        if !self.spoiler(|spoiler| spoiler.spoils_answers(&method, &uri)) {
+        if !is_read(method, uri) || !self.spoiler(|spoiler| spoiler.spoils_answers(uri)) {
             return answer;
         }
         let read = match answer {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
-                Some((parts.status.as_u16(), body.collect().await?.to_bytes().to_vec()))
+                // Silence may begin in the middle of an answer.
+                let body = body.collect().await.ok();
+                body.map(|body| (parts.status.as_u16(), body.to_bytes().to_vec()))
             }
             Err(_) => None,
         };
-        let (code, bytes) = self.spoiler(|spoiler| spoiler.answer(&method, &uri, read));
+        let (code, bytes) = self.spoiler(|spoiler| spoiler.answer(uri, read));
         let mut answer = Response::new(Body::from(bytes));
         *answer.status_mut() = http::StatusCode::from_u16(code).unwrap_or_default();
         Ok(answer)

@@ -41,6 +41,22 @@ impl Sabotage {
         Self::GateMediaOnReadiness,
         Self::LeakSecret,
     ];
+
+    /// As it is called on a command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SkipPreconditions => "skip-preconditions",
+            Self::SilenceIsAbsence => "silence-is-absence",
+            Self::MissedChange => "missed-change",
+            Self::DeleteBeforeEmpty => "delete-before-empty",
+            Self::StaleEvidence => "stale-evidence",
+            Self::RerollSecret => "reroll-secret",
+            Self::RenumberPort => "renumber-port",
+            Self::GateMediaOnReadiness => "gate-media-on-readiness",
+            Self::LeakSecret => "leak-secret",
+        }
+    }
 }
 
 /// Spoils the requests and answers of one client.
@@ -113,11 +129,8 @@ impl Spoiler {
         *bytes = body.to_string().into_bytes();
     }
 
-    /// Whether the answer to this is not left as it is. Upgrades and watches always are.
-    pub(crate) fn spoils_answers(&self, method: &Method, uri: &Uri) -> bool {
-        if *method != Method::GET || uri.path().contains("/portforward") {
-            return false;
-        }
+    /// Whether the answer to this read is not left as it is.
+    pub(crate) fn spoils_answers(&self, uri: &Uri) -> bool {
         let listed = |plural: &str| uri.path().ends_with(plural);
         match self.bug {
             Some(Sabotage::SilenceIsAbsence) => true,
@@ -128,7 +141,7 @@ impl Spoiler {
     }
 
     /// What is really seen; `None` came if nothing did.
-    pub(crate) fn answer(&mut self, _: &Method, uri: &Uri, came: Option<(u16, Vec<u8>)>) -> (u16, Vec<u8>) {
+    pub(crate) fn answer(&mut self, uri: &Uri, came: Option<(u16, Vec<u8>)>) -> (u16, Vec<u8>) {
         let nothing = || {
             let list =
                 json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": [] });

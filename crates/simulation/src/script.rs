@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use sandbox::fault::{Fault, Moment, Rule, Which};
 
+use crate::blow::Blow;
 use crate::dice::Dice;
-use crate::fleets::{CLUSTERS, Made};
+use crate::fleets::Made;
 
 /// A made-up day.
 #[derive(Debug, Clone)]
@@ -13,40 +14,51 @@ pub struct Script {
     pub(crate) seed: u64,
     pub(crate) before: Made,
     pub(crate) after: Made,
-    /// In words.
-    pub(crate) changes: Vec<String>,
-    /// Of all bridges, how many have people on them when the change comes, in percent.
-    pub(crate) crowded: u64,
+    /// By kind, and in words.
+    pub(crate) changes: Vec<(&'static str, String)>,
+    pub(crate) people: People,
     /// What goes wrong while the fleet is made, then while it is changed.
     pub(crate) troubles: [Vec<Trouble>; 2],
 }
 
+/// Who is on the fleet when the change comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum People {
+    /// As many of all bridges and recorders, in percent, have people on them, who stay as long as the change is tried.
+    Sit(u64),
+    /// Callers come and go: so many conferences at once.
+    Call(u32),
+}
+
 /// What goes wrong in one run of `apply`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Trouble {
     /// By cluster: what strikes its requests.
     pub(crate) rules: Vec<(&'static str, Rule)>,
+    /// Of all answers to reads, how many are what was answered before, in percent.
+    pub(crate) stale: u64,
     /// The run is killed at this request.
     pub(crate) kill: Option<(u64, Moment)>,
-    /// Something that happens so long after the run began.
-    pub(crate) blow: Option<(Duration, Blow)>,
+    /// What happens so long after the run began.
+    pub(crate) blows: Vec<(Duration, Blow)>,
     /// A second run begins so long after the first, and both go on.
     pub(crate) twice: Option<Duration>,
+    /// How long it goes on until everything has converged.
+    pub(crate) patience: Duration,
 }
 
-/// Something that happens at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Blow {
-    /// All connections to an API server are cut, as by its restart.
-    Restart(&'static str),
-    /// Nothing reaches an API server, for so long in seconds; it answers nothing, or refuses connections.
-    Partition(&'static str, u64, bool),
-    /// A daemon of some pod crashes.
-    Crash(u64),
-    /// A load balancer moves to another address.
-    Move,
-    /// The runner's clock jumps by so many seconds.
-    Jump(i64),
+impl Default for Trouble {
+    /// None.
+    fn default() -> Self {
+        Self {
+            rules: Vec::new(),
+            stale: 0,
+            kill: None,
+            blows: Vec::new(),
+            twice: None,
+            patience: Duration::from_secs(120),
+        }
+    }
 }
 
 impl Script {
@@ -57,40 +69,65 @@ impl Script {
         let before = Made::new(&mut dice);
         let mut after = before.clone();
         let changes = (0..dice.between(1, 2)).map(|_| after.change(&mut dice)).collect();
-        let crowded = dice.pick(&[0, 30, 60, 100]).unwrap_or(0);
-        let troubles = [(); 2].map(|()| (0..dice.between(0, 3)).map(|_| Trouble::new(&mut dice)).collect());
-        Self { seed, before, after, changes, crowded, troubles }
+        let people = if dice.comes(30) {
+            People::Call(dice.pick(&[3, 10, 30]).unwrap_or(3))
+        } else {
+            People::Sit(dice.pick(&[0, 30, 60, 100]).unwrap_or(0))
+        };
+        let troubles =
+            [(); 2].map(|()| (0..dice.between(0, 3)).map(|_| Trouble::new(before.clusters(), &mut dice)).collect());
+        Self { seed, before, after, changes, people, troubles }
+    }
+
+    /// Whether something happens that can cost callers something, whatever the orchestrator does.
+    pub(crate) fn hurts_people(&self) -> bool {
+        self.troubles.iter().flatten().flat_map(|trouble| &trouble.blows).any(|(_, blow)| blow.hurts_people())
     }
 }
 
 impl Trouble {
-    fn new(dice: &mut Dice) -> Self {
-        let mut trouble = Self::default();
+    fn new(clusters: &[&'static str], dice: &mut Dice) -> Self {
+        let patience = Duration::from_secs(dice.pick(&[10, 20, 30, 120]).unwrap_or(30));
+        let mut trouble = Self { patience, ..Self::default() };
         if dice.comes(70) {
             for _ in 0..dice.between(1, 2) {
-                let cluster = dice.pick(&CLUSTERS).unwrap_or("hq");
+                let cluster = dice.pick(clusters).unwrap_or("hq");
                 trouble.rules.push((cluster, rule(dice)));
             }
         }
+        if dice.comes(5) {
+            trouble.stale = dice.pick(&[10, 50]).unwrap_or(10);
+        }
         if dice.comes(40) {
             let moment = if dice.comes(50) { Moment::Before } else { Moment::After };
-            trouble.kill = Some((dice.between(1, 120), moment));
+            let most = dice.pick(&[40, 120, 500]).unwrap_or(120);
+            trouble.kill = Some((dice.between(1, most), moment));
         }
-        if dice.comes(40) {
-            let cluster = dice.pick(&CLUSTERS).unwrap_or("hq");
-            let blow = match dice.between(0, 5) {
-                0 => Blow::Restart(cluster),
-                1 | 2 => Blow::Partition(cluster, dice.between(1, 90), dice.comes(50)),
-                3 => Blow::Crash(dice.next()),
-                4 => Blow::Move,
-                _ => Blow::Jump(if dice.comes(50) { 3600 } else { -3600 }),
-            };
-            trouble.blow = Some((Duration::from_millis(dice.between(1, 8_000)), blow));
+        if dice.comes(45) {
+            for _ in 0..dice.pick(&[1, 1, 2]).unwrap_or(1) {
+                trouble.blows.push((Duration::from_millis(dice.between(1, 8_000)), Blow::new(clusters, dice)));
+            }
         }
-        if dice.comes(10) {
+        if dice.comes(12) {
             trouble.twice = Some(Duration::from_millis(dice.between(0, 3_000)));
         }
         trouble
+    }
+
+    /// In words.
+    pub(crate) fn described(&self) -> String {
+        let mut words: Vec<String> = self
+            .rules
+            .iter()
+            .map(|(cluster, rule)| format!("{cluster}: {:?} of {:?}: {:?}", rule.chance, rule.which, rule.fault))
+            .collect();
+        if self.stale > 0 {
+            words.push(format!("{} % of all reads are stale", self.stale));
+        }
+        words.extend(self.kill.map(|(at, moment)| format!("killed {moment:?} request {at}")));
+        words.extend(self.blows.iter().map(|(after, blow)| format!("{blow:?} after {after:?}")));
+        words.extend(self.twice.map(|later| format!("a second one {later:?} later")));
+        if words.is_empty() { "no trouble".to_owned() } else { words.join("; ") }
     }
 }
 
@@ -100,23 +137,17 @@ fn rule(dice: &mut Dice) -> Rule {
         2 => Which::Reads,
         3 => Which::Writes,
         _ => Which::Resource(
-            dice.pick(&["secrets", "pods", "services", "configmaps", "statefulsets"]).unwrap_or("pods").to_owned(),
+            dice.pick(&["secrets", "pods", "services", "configmaps", "statefulsets", "nodes"])
+                .unwrap_or("pods")
+                .to_owned(),
         ),
     };
-    let refusal = |code, reason, message: &str| Fault::Refuse(api_server::ApiError::new(code, reason, message));
     let fault = match dice.between(0, 9) {
         0 => Fault::Hang,
         1 => Fault::ResetBefore,
         2 | 3 => Fault::ResetAfter,
-        4 => refusal(500, "InternalError", "Internal error occurred: etcdserver: leader changed"),
-        5 => refusal(503, "ServiceUnavailable", "the server is currently unable to handle the request"),
-        6 => refusal(
-            429,
-            "TooManyRequests",
-            "the server has received too many requests and has asked us to try again later",
-        ),
-        7 => refusal(401, "Unauthorized", "Unauthorized"),
-        8 => refusal(403, "Forbidden", "it is forbidden for now"),
+        4 => Fault::HalfOpen,
+        5..=7 => Fault::refusal(dice.pick(&[401, 403, 409, 410, 429, 500, 503]).unwrap_or(500)),
         _ => Fault::Delay(Duration::from_millis(1), Duration::from_millis(dice.between(2, 4_000))),
     };
     let chance = match dice.between(0, 3) {

@@ -8,6 +8,7 @@ mod day;
 mod demo;
 mod openapi;
 mod shell;
+mod simulate;
 mod test;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Verb {
     Bench(bench::Arguments),
     /// Let people call into a fleet in memory for a day, and print how long that took
     Day(day::Arguments),
+    /// Play made-up days with faults, each from a seed, and check what must hold
+    Simulate(simulate::Arguments),
     /// Write down the types of a real API server for the one in memory
     Openapi(openapi::Arguments),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Day(arguments) => day::run(&arguments),
+        Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Openapi(arguments) => openapi::run(&arguments),
     };
     done.unwrap_or_else(|failure| {

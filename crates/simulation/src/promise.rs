@@ -1,0 +1,51 @@
+//! What must hold, whatever goes wrong.
+
+use serde::Serialize;
+
+/// A promise of this project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Promise {
+    /// Once nothing goes wrong any more, the fleet gets to where its file wants it.
+    Converges,
+    /// When it is there, another run plans and writes nothing.
+    SecondRunIsIdle,
+    /// Objects of others stay as they are.
+    OthersUntouched,
+    /// What the file has is never deleted, whatever could be seen of it.
+    UnknownStays,
+    /// A bridge or a recorder with people on it is never deleted.
+    BusyStays,
+    /// Nothing that is done costs a caller the bridge or the media.
+    CallsGoOn,
+    /// Never more than one prosody and one jicofo in a slot.
+    OnePerSlot,
+    /// Made passwords never change.
+    PasswordsStay,
+    /// Secret values stand in Secrets, and nowhere else.
+    NothingLeaks,
+    /// Bridges keep their ports.
+    PortsStay,
+    /// Readiness decides about no media.
+    MediaUngated,
+    /// The number of requests has a bound.
+    RequestsBounded,
+    /// The simulation itself works.
+    Played,
+}
+
+/// A promise that was not kept, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{promise:?}: {what}")]
+pub struct Violation {
+    /// Which.
+    pub promise: Promise,
+    /// In words.
+    pub what: String,
+}
+
+impl Promise {
+    pub(crate) fn broken(self, what: impl Into<String>) -> Violation {
+        Violation { promise: self, what: what.into() }
+    }
+}

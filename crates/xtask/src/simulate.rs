@@ -1,0 +1,32 @@
+//! `cargo xtask simulate`: made-up days with faults, and what must hold on them.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use crate::shell::{self, Result, cargo};
+
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Arguments {
+    /// `--help` lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+/// By an optimised build of the simulation's own example.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let mut simulate = cargo();
+    simulate.args(["run", "--quiet", "--profile", "simulation", "--package", "simulation"]);
+    simulate.args(["--example", "simulate", "--"]).args(&arguments.arguments);
+    let ended = shell::status(&mut simulate)?;
+    Ok(if ended.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The same program as it was built with everything else, for when an optimised build takes longer than it saves.
+pub(crate) fn built() -> Result<PathBuf> {
+    let beside = shell::built("simulate")?;
+    Ok(beside.parent().unwrap_or(Path::new("")).join("examples").join(beside.file_name().unwrap_or_default()))
+}
