@@ -14,19 +14,28 @@ pub struct ApiError {
     pub message: String,
     /// `details` of the Status; null without any.
     pub details: Json,
+    /// `Warning` headers, without their code: what was wrong besides.
+    pub warnings: Vec<String>,
 }
 
 impl ApiError {
     /// Any refusal.
     #[must_use]
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Json::Null }
+        Self { code, reason, message: message.into(), details: Json::Null, warnings: Vec::new() }
     }
 
     /// The same with `details`.
     #[must_use]
     pub fn with(mut self, details: Json) -> Self {
         self.details = details;
+        self
+    }
+
+    /// The same with warnings.
+    #[must_use]
+    pub fn warned(mut self, warnings: Vec<String>) -> Self {
+        self.warnings = warnings;
         self
     }
 

@@ -154,7 +154,7 @@ pub static PRIORITY_CLASS: Kind =
 pub static HTTP_ROUTE: Kind = kind(GATEWAY, ("HTTPRoute", "httproutes", "httproute"), true, &[], &["status"]).of_crd();
 /// `monitoring.coreos.com/v1` PodMonitor.
 pub static POD_MONITOR: Kind =
-    kind(MONITORING, ("PodMonitor", "podmonitors", "podmonitor"), true, &["pmon"], &["status"]).of_crd();
+    kind(MONITORING, ("PodMonitor", "podmonitors", "podmonitor"), true, &["pmon"], &[]).of_crd();
 
 /// All of them.
 pub static KINDS: [&Kind; 26] = [

@@ -26,6 +26,7 @@ pub mod server;
 pub mod store;
 
 mod access;
+mod quantity;
 
 pub use error::ApiError;
 pub use kinds::Kind;

@@ -79,9 +79,7 @@ fn put(target: &mut Json, path: &str, value: Json, may_be_new: bool) -> Option<(
     }
     match place(target, path)? {
         (Json::Object(fields), name) => {
-            if !may_be_new && !fields.contains_key(&name) {
-                return None;
-            }
+            // A real server replaces what is not there, too.
             fields.insert(name, value);
         }
         (Json::Array(items), index) if may_be_new => {

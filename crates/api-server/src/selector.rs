@@ -19,6 +19,8 @@ enum Requirement {
     NotIn(String, Vec<String>),
     Exists(String),
     Absent(String),
+    /// Above (or else below) a number.
+    Beyond(String, bool, i64),
 }
 
 /// Fields by which every kind can be selected.
@@ -63,7 +65,7 @@ impl Selector {
     /// # Errors
     /// 400 for what is none, or for fields by which the kind can't be selected.
     pub fn parse(kind: &Kind, labels: Option<&str>, fields: Option<&str>) -> Result<Self, ApiError> {
-        let labels = split(labels.unwrap_or_default()).into_iter().map(requirement).collect::<Result<_, _>>()?;
+        let labels = Parser::requirements(labels.unwrap_or_default()).map_err(ApiError::bad_request)?;
         let mut selected = Vec::new();
         for part in fields.unwrap_or_default().split(',').filter(|part| !part.is_empty()) {
             let (field, equal, value) = match (part.split_once("!="), part.split_once("=="), part.split_once('=')) {
@@ -71,17 +73,18 @@ impl Selector {
                 (_, Some((field, value)), _) | (_, _, Some((field, value))) => (field, true, value),
                 _ => {
                     return Err(ApiError::bad_request(format!(
-                        "invalid field selector: invalid selector: '{part}'; can't understand '{part}'"
+                        "invalid selector: '{part}'; can't understand '{part}'"
                     )));
                 }
             };
             let further = OF_KINDS.iter().find(|(name, _)| *name == kind.name).map_or(&[][..], |(_, fields)| fields);
             if !OF_ALL.contains(&field) && !further.contains(&field) {
-                let message = format!(
-                    "Unable to find {:?} that match label selector \"\", field selector {:?}: field label not supported: {field}",
-                    kind.resource(),
-                    fields.unwrap_or_default()
-                );
+                let message = if kind.custom || !further.is_empty() {
+                    format!("field label not supported: {field}")
+                } else {
+                    let [name, namespace] = OF_ALL;
+                    format!("{field:?} is not a known field selector: only {name:?}, {namespace:?}")
+                };
                 return Err(ApiError::bad_request(message));
             }
             selected.push((field.to_owned(), equal, value.to_owned()));
@@ -98,6 +101,9 @@ impl Selector {
             Requirement::NotIn(key, values) => label(key).is_none_or(|value| values.iter().all(|one| one != value)),
             Requirement::Exists(key) => label(key).is_some(),
             Requirement::Absent(key) => label(key).is_none(),
+            Requirement::Beyond(key, above, limit) => label(key)
+                .and_then(|value| value.parse::<i64>().ok())
+                .is_some_and(|value| if *above { value > *limit } else { value < *limit }),
         }) && self.fields.iter().all(|(field, equal, value)| (field_of(object, field) == *value) == *equal)
     }
 }
@@ -112,52 +118,120 @@ fn field_of(object: &Json, field: &str) -> String {
     }
 }
 
-/// At the commas that are not within parentheses.
-fn split(text: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let (mut depth, mut from) = (0_u32, 0);
-    for (at, char) in text.char_indices() {
-        match char {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => {
-                parts.push(text[from..at].trim());
-                from = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(text[from..].trim());
-    parts.retain(|part| !part.is_empty());
-    parts
+/// Reads label selectors, and says what is wrong with them in a real server's words.
+struct Parser<'a> {
+    tokens: std::iter::Peekable<std::vec::IntoIter<&'a str>>,
 }
 
-fn requirement(part: &str) -> Result<Requirement, ApiError> {
-    let key = |text: &str| text.trim().to_owned();
-    let invalid = || {
-        let message = format!("unable to parse requirement: found '{part}', expected: ',' or a requirement");
-        ApiError::bad_request(message)
-    };
-    if let Some((before, values)) = part.split_once('(') {
-        let values = values.strip_suffix(')').ok_or_else(invalid)?;
-        let values: Vec<String> = values.split(',').map(key).collect();
-        let words: Vec<&str> = before.split_whitespace().collect();
-        return match words[..] {
-            [name, "in"] => Ok(Requirement::In(name.to_owned(), values)),
-            [name, "notin"] => Ok(Requirement::NotIn(name.to_owned(), values)),
-            _ => Err(invalid()),
-        };
+/// Signs, longest first, and words between them.
+fn tokens(text: &str) -> Vec<&str> {
+    const SIGNS: [&str; 9] = ["==", "!=", "=", "!", "(", ")", ",", ">", "<"];
+    let mut tokens = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign)).map(|sign| sign.len());
+        let is_end = |char: char| char.is_whitespace() || "=!(),><".contains(char);
+        let length = sign.unwrap_or_else(|| rest.find(is_end).unwrap_or(rest.len()));
+        let (token, after) = rest.split_at(length);
+        tokens.push(token);
+        rest = after.trim_start();
     }
-    if let Some((name, value)) = part.split_once("!=") {
-        return Ok(Requirement::NotIn(key(name), vec![key(value)]));
+    tokens
+}
+
+fn is_word(token: &str) -> bool {
+    token.chars().next().is_some_and(|first| !"=!(),><".contains(first))
+}
+
+impl<'a> Parser<'a> {
+    fn requirements(text: &'a str) -> Result<Vec<Requirement>, String> {
+        let mut parser = Self { tokens: tokens(text).into_iter().peekable() };
+        let mut found = Vec::new();
+        loop {
+            match parser.peek() {
+                "" => return Ok(found),
+                token if is_word(token) || token == "!" => {
+                    let requirement = parser.requirement();
+                    found.push(requirement.map_err(|error| format!("unable to parse requirement: {error}"))?);
+                }
+                other => return Err(format!("found '{other}', expected: !, identifier, or 'end of string'")),
+            }
+            match (parser.next(), parser.peek()) {
+                ("", _) => return Ok(found),
+                (",", next) if is_word(next) || next == "!" => {}
+                (",", next) => return Err(format!("found '{next}', expected: identifier after ','")),
+                (other, _) => return Err(format!("found '{other}', expected: ',' or 'end of string'")),
+            }
+        }
     }
-    if let Some((name, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
-        return Ok(Requirement::In(key(name), vec![key(value)]));
+
+    /// The end is an empty token.
+    fn peek(&mut self) -> &'a str {
+        self.tokens.peek().copied().unwrap_or_default()
     }
-    match part.strip_prefix('!') {
-        Some(name) => Ok(Requirement::Absent(key(name))),
-        None if part.split_whitespace().count() == 1 => Ok(Requirement::Exists(key(part))),
-        None => Err(invalid()),
+
+    fn next(&mut self) -> &'a str {
+        self.tokens.next().unwrap_or_default()
+    }
+
+    fn word(&mut self) -> Result<String, String> {
+        match self.next() {
+            word if is_word(word) => Ok(word.to_owned()),
+            other => Err(format!("found '{other}', expected: identifier")),
+        }
+    }
+
+    fn requirement(&mut self) -> Result<Requirement, String> {
+        if self.peek() == "!" {
+            self.next();
+            return self.word().map(Requirement::Absent);
+        }
+        let key = self.word()?;
+        if matches!(self.peek(), "" | ",") {
+            return Ok(Requirement::Exists(key));
+        }
+        match self.next() {
+            "in" => Ok(Requirement::In(key, self.values()?)),
+            "notin" => Ok(Requirement::NotIn(key, self.values()?)),
+            "=" | "==" => Ok(Requirement::In(key, vec![self.value()?])),
+            "!=" => Ok(Requirement::NotIn(key, vec![self.value()?])),
+            sign @ (">" | "<") => {
+                let value = self.value()?;
+                let limit = value.parse().map_err(|_| {
+                    let why = "for 'Gt', 'Lt' operators, the value must be an integer";
+                    format!("values[0]: Invalid value: {value:?}: {why}")
+                })?;
+                Ok(Requirement::Beyond(key, sign == ">", limit))
+            }
+            other => Err(format!("found '{other}', expected: in, notin, =, ==, !=, gt, lt")),
+        }
+    }
+
+    fn value(&mut self) -> Result<String, String> {
+        if matches!(self.peek(), "" | ",") { Ok(String::new()) } else { self.word() }
+    }
+
+    fn values(&mut self) -> Result<Vec<String>, String> {
+        match self.next() {
+            "(" => {}
+            other => return Err(format!("found '{other}' expected: '('")),
+        }
+        match self.peek() {
+            ")" | "," => {}
+            token if is_word(token) => {}
+            other => return Err(format!("found '{other}', expected: ',', ')' or identifier")),
+        }
+        let mut values = Vec::new();
+        loop {
+            // Between commas and parentheses nothing is a value, too.
+            let word = self.peek();
+            values.push(if is_word(word) { self.next().to_owned() } else { String::new() });
+            match self.next() {
+                ")" => return Ok(values),
+                "," => {}
+                other => return Err(format!("found '{other}', expected: ',' or ')'")),
+            }
+        }
     }
 }
 
@@ -185,7 +259,28 @@ mod tests {
         ] {
             assert_eq!(Selector::parse(&POD, Some(text), None).unwrap().matches(&pod), fits, "{text}");
         }
-        assert_eq!(Selector::parse(&POD, Some("a b c"), None).unwrap_err().code, 400);
+        let numbered = json!({ "metadata": { "labels": { "n": "5" } } });
+        for (text, fits) in [("n>4", true), ("n<5", false), ("n in (,5)", true), ("m>1", false)] {
+            assert_eq!(Selector::parse(&POD, Some(text), None).unwrap().matches(&numbered), fits, "{text}");
+        }
+    }
+
+    /// What a server of version 1.34.3 said to each.
+    #[test]
+    fn what_is_no_selector_is_refused_in_the_servers_words() {
+        for (text, words) in [
+            ("a in", "unable to parse requirement: found '' expected: '('"),
+            ("a in (", "unable to parse requirement: found '', expected: ',', ')' or identifier"),
+            ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+            ("!", "unable to parse requirement: found '', expected: identifier"),
+            ("a=1,", "found '', expected: identifier after ','"),
+            (",a", "found ',', expected: !, identifier, or 'end of string'"),
+            ("a notin (1", "unable to parse requirement: found '', expected: ',' or ')'"),
+            ("a=1=2", "found '=', expected: ',' or 'end of string'"),
+        ] {
+            let refused = Selector::parse(&POD, Some(text), None).unwrap_err();
+            assert_eq!((refused.code, refused.message.as_str()), (400, words), "{text}");
+        }
     }
 
     #[test]

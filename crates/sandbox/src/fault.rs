@@ -8,7 +8,7 @@ mod link;
 mod tests;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -125,7 +125,11 @@ struct Inner {
     state: Mutex<State>,
     links: Links,
     kill: Option<Arc<KillPoint>>,
+    witness: OnceLock<Witness>,
 }
+
+/// Is told of every request that was executed, with the code of its answer, whether that arrives or not.
+pub type Witness = Box<dyn Fn(&RequestLine, u16) + Send + Sync>;
 
 struct State {
     dice: Dice,
@@ -163,11 +167,17 @@ impl Faults {
             down: false,
             counts: Counts::default(),
         };
-        Self(Arc::new(Inner { state: Mutex::new(state), links: Links::default(), kill }))
+        Self(Arc::new(Inner { state: Mutex::new(state), links: Links::default(), kill, witness: OnceLock::new() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on somebody is told what is executed. Only the first one is.
+    pub fn witnessed_by(&self, witness: Witness) {
+        // A second one was not promised anything.
+        let _ = self.0.witness.set(witness);
     }
 
     /// From now on these rules hold; for each request the first that strikes counts.
@@ -300,7 +310,10 @@ impl Gate for Faults {
         })
     }
 
-    fn on_response(&self, request: &RequestLine, _code: u16) -> BoxFuture<'static, Verdict> {
+    fn on_response(&self, request: &RequestLine, code: u16) -> BoxFuture<'static, Verdict> {
+        if let Some(witness) = self.0.witness.get() {
+            witness(request, code);
+        }
         let killed = self.0.kill.as_ref().is_some_and(|kill| kill.after());
         let verdict = if killed {
             Verdict::Hang

@@ -42,4 +42,4 @@ mod world;
 pub use error::SandboxError;
 pub use sandbox::{Sandbox, SandboxOptions};
 pub use timing::{Starts, Timing};
-pub use world::{ClusterAccess, DaemonInfo, Door, World};
+pub use world::{Census, ClusterAccess, DaemonInfo, Door, World};

@@ -168,6 +168,15 @@ impl Sandbox {
         way::client(cluster, way, "sandbox")
     }
 
+    /// A new client that shows this bearer token, and so has the rights of its user; without a user it gets 401.
+    ///
+    /// # Errors
+    /// When there is no such cluster, or the token is no header value.
+    pub fn client_of(&self, cluster: &str, token: &str) -> Result<Client, SandboxError> {
+        let found = self.cluster(cluster)?;
+        way::client_of(cluster, Way::new(found.server.clone(), found.hooks.clone()), "sandbox", token)
+    }
+
     /// A new client like [`Sandbox::client`]'s, with these faults on its way: on its requests and on its connections.
     ///
     /// # Errors

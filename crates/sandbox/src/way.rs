@@ -103,11 +103,23 @@ impl hyper::rt::Write for End {
 
 /// A client that goes this way. The first part of `agent` is the manager of what it writes without naming one.
 pub(crate) fn client(cluster: &str, way: Way, agent: &'static str) -> Result<Client, SandboxError> {
+    connect(cluster, way, vec![(header::USER_AGENT, HeaderValue::from_static(agent))])
+}
+
+/// The same as the user with this token.
+pub(crate) fn client_of(cluster: &str, way: Way, agent: &'static str, token: &str) -> Result<Client, SandboxError> {
+    let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
+    let bearer =
+        bearer.map_err(|error| SandboxError::Listen { cluster: cluster.to_owned(), why: error.to_string() })?;
+    connect(cluster, way, vec![(header::USER_AGENT, HeaderValue::from_static(agent)), (header::AUTHORIZATION, bearer)])
+}
+
+fn connect(cluster: &str, way: Way, headers: Vec<(header::HeaderName, HeaderValue)>) -> Result<Client, SandboxError> {
     let failed = |why: String| SandboxError::Listen { cluster: cluster.to_owned(), why };
     // Nobody resolves it.
     let address = Uri::from_static("http://api-server.invalid");
     let mut config = kube::Config::new(address);
-    config.headers = vec![(header::USER_AGENT, HeaderValue::from_static(agent))];
+    config.headers = headers;
     let headers = config.extra_headers_layer().map_err(|error| failed(error.to_string()))?;
     let transport = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
         // Its clock is not that of the runtime.

@@ -1,6 +1,9 @@
 //! The world: all clusters with what plays in them, and the hooks by which a test changes its course.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Weak},
+};
 
 use clock::Clock;
 use jiff::Timestamp;
@@ -58,6 +61,27 @@ pub struct DaemonInfo {
     pub started_at: Timestamp,
     /// How often daemons were started in this pod.
     pub starts: u32,
+}
+
+/// Counts people, whoever holds the world.
+#[derive(Clone)]
+pub struct Census(Weak<Shared>);
+
+impl std::fmt::Debug for Census {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Census(..)")
+    }
+}
+
+impl Census {
+    /// How many people are on the bridge, or how many recordings run in the recorder, of this pod right now.
+    #[must_use]
+    pub fn people_on(&self, cluster: &str, namespace: &str, pod: &str) -> u64 {
+        let Some(shared) = self.0.upgrade() else { return 0 };
+        let Some(index) = shared.clusters.iter().position(|state| state.name == cluster) else { return 0 };
+        let key = PodKey { cluster: index, namespace: namespace.to_owned(), name: pod.to_owned() };
+        shared.instance(&key).map_or(0, |instance| instance.people())
+    }
 }
 
 /// The port on which kubelets listen in reality.
@@ -323,6 +347,12 @@ impl World {
         let instance = self.instance(cluster, namespace, pod)?;
         let started_at = instance.daemons().iter().map(|daemon| daemon.started).max().unwrap_or_default();
         Ok(DaemonInfo { pod_uid: instance.uid.clone(), started_at, starts: instance.starts() })
+    }
+
+    /// Who is on which pod, for as long as the world is.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        Census(Arc::downgrade(&self.shared))
     }
 
     /// What the daemons of a pod said, oldest first: also why they cannot connect.

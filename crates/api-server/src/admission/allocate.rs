@@ -16,6 +16,9 @@ const FIRST_PORT: u64 = 30000;
 const PORTS: u64 = 2768;
 /// 10.96.0.0/16, without its first address (the API server's own) and its last.
 const ADDRESSES: u64 = 65532;
+/// So many at the beginning of each range are given only when all others are gone: they are for who asks for one.
+const ASKED_ADDRESSES: u64 = 256;
+const ASKED_PORTS: u64 = 86;
 
 fn needs_address(service: &Json) -> bool {
     matches!(text(service, "/spec/type"), "ClusterIP" | "NodePort" | "LoadBalancer")
@@ -64,6 +67,10 @@ fn release(object: &mut Json, old: &Json) {
     let mut drops = Vec::new();
     if address && same(object, "/spec/clusterIPs") {
         drops.extend(["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]);
+    }
+    let external_name = |service: &Json| text(service, "/spec/type") == "ExternalName";
+    if external_name(object) && !external_name(old) && same(object, "/spec/internalTrafficPolicy") {
+        drops.push("internalTrafficPolicy");
     }
     if health && same(object, "/spec/healthCheckNodePort") {
         drops.push("healthCheckNodePort");
@@ -169,10 +176,16 @@ fn node_ports(service: &Json) -> impl Iterator<Item = i64> {
     ports.chain(number(service, "/spec/healthCheckNodePort")).filter(|port| *port != 0)
 }
 
-/// The first that is free, from a random one on.
-fn free<T>(around: &dyn Surroundings, count: u64, made: impl Fn(u64) -> T, taken: impl Fn(&T) -> bool) -> Option<T> {
-    let first = around.random(count);
-    (0..count).map(|step| made((first + step) % count)).find(|one| !taken(one))
+/// The first that is free, from a random one on; of the first ones only when there are no others.
+fn free<T>(
+    around: &dyn Surroundings,
+    (asked, count): (u64, u64),
+    made: impl Fn(u64) -> T,
+    taken: impl Fn(&T) -> bool,
+) -> Option<T> {
+    let first = around.random(count - asked);
+    let given = (0..count - asked).map(|step| asked + (first + step) % (count - asked));
+    given.chain(0..asked).map(made).find(|one| !taken(one))
 }
 
 fn addresses(object: &mut Json, attempt: &Attempt<'_>, taken: &Taken) -> Result<(), ApiError> {
@@ -191,13 +204,15 @@ fn addresses(object: &mut Json, attempt: &Attempt<'_>, taken: &Taken) -> Result<
                 let index = index + 2;
                 format!("10.96.{}.{}", index / 256, index % 256)
             };
-            free(attempt.around, ADDRESSES, made, |one| taken.addresses.contains(one)).ok_or_else(|| {
-                ApiError::new(
-                    500,
-                    "InternalError",
-                    "Internal error occurred: failed to allocate a serviceIP: range is full",
-                )
-            })?
+            free(attempt.around, (ASKED_ADDRESSES, ADDRESSES), made, |one| taken.addresses.contains(one)).ok_or_else(
+                || {
+                    ApiError::new(
+                        500,
+                        "InternalError",
+                        "Internal error occurred: failed to allocate a serviceIP: range is full",
+                    )
+                },
+            )?
         }
         wanted => {
             // What may not change is refused by the checks.
@@ -329,7 +344,7 @@ fn check_port(port: i64, dry_run: bool, taken: bool) -> Option<&'static str> {
 
 fn next_port(attempt: &Attempt<'_>, taken: impl Fn(&i64) -> bool) -> Result<i64, ApiError> {
     let made = |index: u64| i64::try_from(FIRST_PORT + index).unwrap_or(0);
-    free(attempt.around, PORTS, made, taken).ok_or_else(|| {
+    free(attempt.around, (ASKED_PORTS, PORTS), made, taken).ok_or_else(|| {
         ApiError::new(500, "InternalError", "Internal error occurred: failed to allocate a nodePort: range is full")
     })
 }

@@ -6,7 +6,6 @@ mod defaults;
 mod names;
 mod pod_security;
 mod pods;
-mod quantity;
 mod quota;
 mod shape;
 mod validate;
@@ -81,7 +80,7 @@ pub fn admit(object: &mut Json, attempt: &Attempt<'_>, warnings: &mut Vec<String
     }
     validate::check(object, attempt)?;
     if whole {
-        warnings::collect(object, attempt.kind.name, warnings);
+        warnings::collect(object, attempt.old, attempt.kind, warnings);
         pod_security(object, attempt, warnings)?;
         quota::check(object, attempt)?;
     }

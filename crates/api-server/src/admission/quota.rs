@@ -9,9 +9,10 @@ use serde_json::Value as Json;
 
 use super::causes::forbidden;
 use super::shape::{entries, items, text};
-use super::{Attempt, allocate, quantity};
+use super::{Attempt, allocate};
 use crate::error::ApiError;
 use crate::kinds::{KINDS, Kind, POD, QUOTA};
+use crate::quantity;
 
 /// Amounts in thousandths, by name.
 type Amounts = BTreeMap<String, i128>;

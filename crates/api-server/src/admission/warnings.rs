@@ -5,15 +5,36 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::shape::{items, number, text};
+use crate::kinds::Kind;
 
 /// Adds the warnings about the object itself.
-pub(super) fn collect(object: &Json, kind: &str, warnings: &mut Vec<String>) {
-    match kind {
+pub(super) fn collect(object: &Json, old: Option<&Json>, kind: &Kind, warnings: &mut Vec<String>) {
+    if kind.custom {
+        finalizers(object, old, warnings);
+    }
+    match kind.name {
         "Pod" => pod(object.get("spec").unwrap_or(&Json::Null), "spec", warnings),
+        "Service" if text(object, "/spec/clusterIP") == "None" && text(object, "/spec/sessionAffinity") != "None" => {
+            warnings.push("spec.SessionAffinity is ignored for headless services".to_owned());
+        }
         "Deployment" | "ReplicaSet" | "StatefulSet" => {
             pod(object.pointer("/spec/template/spec").unwrap_or(&Json::Null), "spec.template.spec", warnings);
         }
         _ => {}
+    }
+}
+
+fn finalizers(object: &Json, old: Option<&Json>, warnings: &mut Vec<String>) {
+    const KNOWN: [&str; 3] = ["orphan", "foregroundDeletion", "kubernetes"];
+    let before = old.map(|old| items(old, "/metadata/finalizers")).unwrap_or_default();
+    let added = items(object, "/metadata/finalizers").iter().filter(|name| !before.contains(name));
+    for name in added.filter_map(Json::as_str) {
+        if !name.contains('/') && !KNOWN.contains(&name) {
+            warnings.push(format!(
+                "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name to avoid accidental conflicts \
+                 with other finalizer writers"
+            ));
+        }
     }
 }
 

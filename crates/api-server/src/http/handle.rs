@@ -138,6 +138,17 @@ async fn answer(
             let found = discovery::find(server, path, shape);
             Ok(found.unwrap_or_else(|| render::text(404, "404 page not found\n")))
         }
+        Some(Target::NoSuchPart(Resource { kind, place })) => {
+            refuse_strangers(line)?;
+            // Of kinds of a CRD it is the object that is not found.
+            if let (true, Some(name)) = (kind.custom, place.name) {
+                let message = format!("{} {name:?} not found", kind.resource());
+                let details = json!({ "name": name, "group": kind.group, "kind": kind.plural });
+                return Err(ApiError::new(404, "NotFound", message).with(details));
+            }
+            let message = "the server could not find the requested resource";
+            Err(ApiError::new(404, "NotFound", message).with(json!({})))
+        }
         Some(Target::Missing(place)) => Err(missing(line.verb, &place)),
         Some(Target::Review { plural, .. }) => {
             refuse_strangers(line)?;
@@ -189,7 +200,7 @@ fn objects(parts: &Parts, body: &[u8], line: &RequestLine, resource: Resource) -
         _ => return Err(not_allowed()),
     };
     query::check(asked, verb)?;
-    let mut parameters = query::read(asked, &line.user_agent)?;
+    let mut parameters = query::read(asked, verb, &line.user_agent)?;
     let writes = !matches!(verb, Verb::Get | Verb::List | Verb::Watch);
     let (mut value, mut duplicates) = (Json::Null, Vec::new());
     if writes && !body.is_empty() {
@@ -202,7 +213,7 @@ fn objects(parts: &Parts, body: &[u8], line: &RequestLine, resource: Resource) -
         };
         (value, duplicates) = (parsed.value, parsed.duplicates);
     }
-    if matches!(verb, Verb::Delete | Verb::DeleteCollection) {
+    if matches!(verb, Verb::Delete | Verb::DeleteCollection) && !value.is_null() {
         query::delete_options(&mut parameters, &value)?;
         (value, duplicates) = (Json::Null, Vec::new());
     }

@@ -16,7 +16,8 @@ pub(super) fn truth(value: &str) -> bool {
 }
 
 /// Reads the query. Without a `fieldManager`, the program's name in its user agent stands for it.
-pub(super) fn read(query: &str, user_agent: &str) -> Result<Parameters, ApiError> {
+pub(super) fn read(query: &str, verb: Verb, user_agent: &str) -> Result<Parameters, ApiError> {
+    let options = options(verb);
     let mut parameters = Parameters::default();
     for (key, value) in pairs(query) {
         if value.is_empty() && !matches!(key.as_str(), "force" | "allowWatchBookmarks" | "sendInitialEvents") {
@@ -25,8 +26,8 @@ pub(super) fn read(query: &str, user_agent: &str) -> Result<Parameters, ApiError
         match key.as_str() {
             "fieldManager" => parameters.manager = Some(value),
             "force" => parameters.force = truth(&value),
-            "dryRun" => parameters.dry_run = dry_run(&value)?,
-            "fieldValidation" => parameters.field_validation = validation(&value)?,
+            "dryRun" => parameters.dry_run = dry_run(options, &value)?,
+            "fieldValidation" => parameters.field_validation = validation(options, &value)?,
             "labelSelector" => parameters.label_selector = Some(value),
             "fieldSelector" => parameters.field_selector = Some(value),
             "limit" => parameters.limit = Some(number::<usize>(&key, &value)?).filter(|limit| *limit > 0),
@@ -55,17 +56,31 @@ pub(super) fn check(query: &str, verb: Verb) -> Result<(), ApiError> {
     let Verb::Patch(patch) = verb else { return Ok(()) };
     let given = |name: &str| pairs(query).any(|(key, value)| key == name && !value.is_empty());
     if patch == PatchType::Apply && !given("fieldManager") {
-        return Err(invalid("fieldManager", "FieldValueRequired", "Required value: is required for apply patch"));
+        let message = "Required value: is required for apply patch";
+        return Err(invalid(options(verb), "fieldManager", "FieldValueRequired", message));
     }
     if patch != PatchType::Apply && given("force") {
         let message = "Forbidden: may not be specified for non-apply patch";
-        return Err(invalid("force", "FieldValueForbidden", message));
+        return Err(invalid(options(verb), "force", "FieldValueForbidden", message));
     }
     Ok(())
 }
 
-/// Reads `DeleteOptions`.
+/// What a server calls the query of a request.
+const fn options(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Create => "CreateOptions",
+        Verb::Update => "UpdateOptions",
+        Verb::Delete | Verb::DeleteCollection => DELETE,
+        _ => "PatchOptions",
+    }
+}
+
+const DELETE: &str = "DeleteOptions";
+
+/// Reads `DeleteOptions`. Where they stand in the body, those of the query count for nothing.
 pub(super) fn delete_options(parameters: &mut Parameters, options: &Json) -> Result<(), ApiError> {
+    (parameters.dry_run, parameters.grace_seconds, parameters.propagation) = (false, None, None);
     if let Some(grace) = options.get("gracePeriodSeconds").and_then(Json::as_i64) {
         parameters.grace_seconds = Some(grace);
     }
@@ -79,21 +94,21 @@ pub(super) fn delete_options(parameters: &mut Parameters, options: &Json) -> Res
     parameters.uid = precondition("uid");
     parameters.if_resource_version = precondition("resourceVersion");
     for stage in options.get("dryRun").and_then(Json::as_array).into_iter().flatten() {
-        parameters.dry_run |= dry_run(stage.as_str().unwrap_or_default())?;
+        parameters.dry_run |= dry_run(DELETE, stage.as_str().unwrap_or_default())?;
     }
     Ok(())
 }
 
-fn dry_run(value: &str) -> Result<bool, ApiError> {
-    if value == "All" { Ok(true) } else { Err(not_one_of("dryRun", value, "\"All\"")) }
+fn dry_run(options: &str, value: &str) -> Result<bool, ApiError> {
+    if value == "All" { Ok(true) } else { Err(not_one_of(options, "dryRun", value, "\"All\"")) }
 }
 
-fn validation(value: &str) -> Result<FieldValidation, ApiError> {
+fn validation(options: &str, value: &str) -> Result<FieldValidation, ApiError> {
     match value {
         "Ignore" => Ok(FieldValidation::Ignore),
         "Warn" => Ok(FieldValidation::Warn),
         "Strict" => Ok(FieldValidation::Strict),
-        _ => Err(not_one_of("fieldValidation", value, "\"Ignore\", \"Strict\", \"Warn\"")),
+        _ => Err(not_one_of(options, "fieldValidation", value, "\"Ignore\", \"Strict\", \"Warn\"")),
     }
 }
 
@@ -102,7 +117,7 @@ fn propagation(value: &str) -> Result<Propagation, ApiError> {
         "Orphan" => Ok(Propagation::Orphan),
         "Background" => Ok(Propagation::Background),
         "Foreground" => Ok(Propagation::Foreground),
-        _ => Err(not_one_of("propagationPolicy", value, "\"Background\", \"Foreground\", \"Orphan\"")),
+        _ => Err(not_one_of(DELETE, "propagationPolicy", value, "\"Foreground\", \"Background\", \"Orphan\", \"nil\"")),
     }
 }
 
@@ -114,18 +129,18 @@ fn number<N: std::str::FromStr<Err = std::num::ParseIntError>>(key: &str, value:
     value.parse().map_err(|error| ApiError::bad_request(format!("{key}={value:?} of the query: {error}")))
 }
 
-fn not_one_of(field: &str, value: &str, supported: &str) -> ApiError {
+fn not_one_of(options: &str, field: &str, value: &str, supported: &str) -> ApiError {
     let message = format!("Unsupported value: {value:?}: supported values: {supported}");
-    invalid(field, "FieldValueNotSupported", &message)
+    invalid(options, field, "FieldValueNotSupported", &message)
 }
 
-fn invalid(field: &str, reason: &str, message: &str) -> ApiError {
+fn invalid(options: &str, field: &str, reason: &str, message: &str) -> ApiError {
     let details = serde_json::json!({
         "group": "meta.k8s.io",
-        "kind": "PatchOptions",
+        "kind": options,
         "causes": [{ "reason": reason, "message": message, "field": field }],
     });
-    ApiError::new(422, "Invalid", format!("PatchOptions.meta.k8s.io \"\" is invalid: {field}: {message}")).with(details)
+    ApiError::new(422, "Invalid", format!("{options}.meta.k8s.io \"\" is invalid: {field}: {message}")).with(details)
 }
 
 #[cfg(test)]
@@ -138,7 +153,7 @@ mod tests {
     fn a_query_becomes_parameters() {
         let query = "labelSelector=a%3Db%2Cc&limit=500&force&dryRun=All&fieldValidation=Strict&timeoutSeconds=290\
                      &resourceVersion=&allowWatchBookmarks=true&watch=1";
-        let parameters = read(query, "kubectl/v1.34.3 (linux/amd64)").unwrap();
+        let parameters = read(query, Verb::List, "kubectl/v1.34.3 (linux/amd64)").unwrap();
         let expected = Parameters {
             manager: Some("kubectl".to_owned()),
             force: true,
@@ -151,8 +166,8 @@ mod tests {
             ..Parameters::default()
         };
         assert_eq!(parameters, expected);
-        assert_eq!(read("dryRun=Some", "").unwrap_err().code, 422);
-        assert_eq!(read("limit=x", "").unwrap_err().code, 400);
+        assert_eq!(read("dryRun=Some", Verb::Update, "").unwrap_err().code, 422);
+        assert_eq!(read("limit=x", Verb::List, "").unwrap_err().code, 400);
     }
 
     #[test]
@@ -165,7 +180,7 @@ mod tests {
 
     #[test]
     fn options_of_a_delete() {
-        let mut parameters = read("gracePeriodSeconds=30", "").unwrap();
+        let mut parameters = read("gracePeriodSeconds=30", Verb::Delete, "").unwrap();
         let options = json!({
             "gracePeriodSeconds": 0,
             "propagationPolicy": "Foreground",

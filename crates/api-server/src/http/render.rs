@@ -51,7 +51,18 @@ pub(super) fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
 
 /// A refusal.
 pub(super) fn error(error: &ApiError) -> Response<Body> {
-    document(error.code, &error.status())
+    let mut response = document(error.code, &error.status());
+    warn(&mut response, &error.warnings);
+    response
+}
+
+fn warn(response: &mut Response<Body>, warnings: &[String]) {
+    for warning in warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
+        if let Ok(value) = HeaderValue::try_from(format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(WARNING, value);
+        }
+    }
 }
 
 /// What a request led to.
@@ -65,12 +76,7 @@ pub(super) fn answer(answer: Answer, wish: Wish) -> Response<Body> {
                 Shape::Metadata if !is_status => document(code, &table::metadata(&object)),
                 _ => document(code, &*object),
             };
-            for warning in warnings {
-                let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
-                if let Ok(value) = HeaderValue::try_from(format!("299 - \"{quoted}\"")) {
-                    response.headers_mut().append(WARNING, value);
-                }
-            }
+            warn(&mut response, &warnings);
             response
         }
         Answer::List { items, resource_version, more } => {
@@ -78,6 +84,8 @@ pub(super) fn answer(answer: Answer, wish: Wish) -> Response<Body> {
             if let Some((next, left)) = more {
                 metadata["continue"] = next.into();
                 metadata["remainingItemCount"] = left.into();
+            } else if wish.kind.custom {
+                metadata["continue"] = "".into();
             }
             match wish.shape {
                 Shape::Table => document(200, &wish.table(&items, true, metadata)),

@@ -11,6 +11,8 @@ pub(super) enum Target {
     Objects(Resource),
     /// Something that a real server has and this one has not.
     Missing(Place),
+    /// A subresource that the kind has on no server.
+    NoSuchPart(Resource),
     /// A review: `selfsubjectaccessreviews` and its like.
     Review {
         /// `authorization.k8s.io` or `authentication.k8s.io`.
@@ -59,7 +61,10 @@ pub(super) fn find(path: &str) -> Option<Target> {
     if let Some(kind) = Kind::find(group, version, &place.plural) {
         return match place.subresource.as_deref() {
             Some(subresource) if !kind.subresources.contains(&subresource) => {
-                real_subresource(&place.plural, subresource).then_some(Target::Missing(place))
+                match real_subresource(&place.plural, subresource) {
+                    true => Some(Target::Missing(place)),
+                    false => Some(Target::NoSuchPart(Resource { kind, place })),
+                }
             }
             _ if place.namespace.is_some() && !kind.namespaced => None,
             // An object of a namespaced kind has a namespace in its path.
@@ -126,7 +131,6 @@ fn real_subresource(plural: &str, subresource: &str) -> bool {
         ("pods", "exec" | "attach" | "proxy" | "ephemeralcontainers" | "resize")
             | ("services" | "nodes", "proxy")
             | ("serviceaccounts", "token")
-            | ("networkpolicies", "status")
     )
 }
 
@@ -160,7 +164,7 @@ impl Target {
     /// Where it is, if it is a resource.
     pub(super) fn place(&self) -> Option<&Place> {
         match self {
-            Self::Objects(resource) => Some(&resource.place),
+            Self::Objects(resource) | Self::NoSuchPart(resource) => Some(&resource.place),
             Self::Missing(place) => Some(place),
             Self::Review { .. } | Self::Document => None,
         }

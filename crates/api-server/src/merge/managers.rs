@@ -169,18 +169,24 @@ impl Managers {
 
     /// Writes them into an object.
     pub(super) fn write(&self, object: &mut Json) {
+        self.write_with(Vec::new(), object);
+    }
+
+    /// Writes them into an object, and others that may have equals among them.
+    pub(super) fn write_with(&self, others: Vec<(Manager, Owned)>, object: &mut Json) {
         let Some(object) = object.as_object_mut() else { return };
         let metadata = object.entry("metadata").or_insert_with(|| Json::Object(Map::new()));
         let Some(metadata) = metadata.as_object_mut() else { return };
-        if self.is_empty() {
+        if self.is_empty() && others.is_empty() {
             metadata.remove("managedFields");
         } else {
-            metadata.insert("managedFields".to_owned(), self.to_json());
+            metadata.insert("managedFields".to_owned(), self.to_json(&others));
         }
     }
 
-    fn to_json(&self) -> Json {
-        let mut entries: Vec<(&Manager, &Owned)> = self.0.iter().collect();
+    fn to_json(&self, others: &[(Manager, Owned)]) -> Json {
+        let others = others.iter().map(|(manager, owned)| (manager, owned));
+        let mut entries: Vec<(&Manager, &Owned)> = self.0.iter().chain(others).collect();
         entries.sort_by(|one, other| {
             let key = |(manager, owned): &(&Manager, &Owned)| {
                 (manager.operation, owned.time.clone(), manager.name.clone(), owned.api_version.clone())

@@ -8,10 +8,13 @@ mod combine;
 mod compare;
 mod item;
 mod managers;
+mod scale;
 mod typed;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json, json};
+
+pub use scale::scale;
 
 use crate::error::ApiError;
 use crate::fields::{FieldSet, same};

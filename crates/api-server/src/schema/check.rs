@@ -61,21 +61,21 @@ impl Checker {
     }
 
     fn fields(&mut self, of: &Struct, fields: &mut Map<String, Json>) {
-        if !of.open {
-            let unknown: Vec<String> =
-                fields.keys().filter(|name| !of.fields.contains_key(name.as_str())).cloned().collect();
-            for name in unknown {
-                fields.remove(&name);
-                let place = self.place();
-                let dot = if place.is_empty() { "" } else { "." };
-                self.found.unknown.push(format!("unknown field \"{place}{dot}{name}\""));
-            }
-        }
-        for (name, value) in fields {
-            let Some(field) = of.fields.get(name.as_str()) else { continue };
+        for (name, value) in fields.iter_mut() {
+            let Some(field) = of.fields.get(name.as_str()) else {
+                if !of.open {
+                    let place = self.place();
+                    let dot = if place.is_empty() { "" } else { "." };
+                    self.found.unknown.push(format!("unknown field \"{place}{dot}{name}\""));
+                }
+                continue;
+            };
             self.path.push(Step::Field(name.clone()));
             self.value(field.schema, value, of.name);
             self.path.pop();
+        }
+        if !of.open {
+            fields.retain(|name, _| of.fields.contains_key(name.as_str()));
         }
     }
 
@@ -261,7 +261,7 @@ mod tests {
         object["metadata"]["foo"] = json!(1);
         let found = check(schema::of(&kinds::SERVICE), &mut object);
         let words =
-            [r#"unknown field "metadata.foo""#, r#"unknown field "spec.x""#, r#"unknown field "spec.ports[0].bar""#];
+            [r#"unknown field "metadata.foo""#, r#"unknown field "spec.ports[0].bar""#, r#"unknown field "spec.x""#];
         assert_eq!(found.unknown, words);
         assert_eq!(object, service(json!({ "ports": [{ "port": 80 }] })));
     }

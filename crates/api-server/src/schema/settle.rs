@@ -89,10 +89,13 @@ pub fn empty(schema: &Schema) -> Json {
 }
 
 /// Brings an object into the form in which the server would print it. Kinds of a CRD are printed as they came, but
-/// without nulls.
+/// without nulls, and with metadata like all others.
 pub fn settle(schema: &Schema, object: &mut Json) {
     if schema.is_custom() {
         without_nulls(schema, object);
+        if let Some(metadata) = object.get_mut("metadata") {
+            value(schema.field("metadata"), metadata);
+        }
     } else {
         value(schema, object);
     }
@@ -119,6 +122,11 @@ fn value(schema: &Schema, object: &mut Json) {
             entries.values_mut().for_each(|entry| value(of, entry));
         }
         (Schema::List { item, .. }, Json::Array(items)) => items.iter_mut().for_each(|entry| value(item, entry)),
+        (Schema::Scalar(Scalar::Quantity), quantity) => {
+            if let Some(canonical) = crate::quantity::canonical(quantity) {
+                *quantity = canonical.into();
+            }
+        }
         _ => {}
     }
 }

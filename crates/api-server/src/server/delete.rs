@@ -12,6 +12,9 @@ use crate::kinds::{NAMESPACE, POD};
 use crate::request::{Answer, Propagation};
 use crate::store::text;
 
+/// Kinds of which a deletion returns the object as it was last, and not a Status.
+const RETURNED: [&str; 5] = ["PersistentVolumeClaim", "Pod", "ResourceQuota", "Service", "ServiceAccount"];
+
 impl Call<'_> {
     pub(super) fn delete(&self, state: &mut State) -> Result<Answer, ApiError> {
         let key = self.key();
@@ -21,7 +24,7 @@ impl Call<'_> {
         Ok(Answer::Object { object, created: false, warnings: Vec::new() })
     }
 
-    fn preconditions(&self, object: &Json) -> Result<(), ApiError> {
+    pub(super) fn preconditions(&self, object: &Json) -> Result<(), ApiError> {
         let parameters = &self.request.parameters;
         let version = &parameters.if_resource_version;
         for (what, asked, is, end) in [
@@ -53,8 +56,9 @@ impl Call<'_> {
         let grace = self.grace(&new);
         let before = old.pointer("/metadata/deletionGracePeriodSeconds").and_then(Json::as_i64);
         let deleting = old.pointer("/metadata/deletionTimestamp").is_some();
-        // A time of grace that runs can only be made shorter.
-        let shorter = before.is_none_or(|before| grace < before);
+        // A time of grace that runs can only be made shorter, by who says how short.
+        let says = kind != &POD || self.request.parameters.grace_seconds.is_some();
+        let shorter = before.is_none_or(|before| says && grace < before);
         if !deleting || shorter {
             let moment = self.now.checked_add(SignedDuration::from_secs(grace)).unwrap_or(self.now);
             let moment = if deleting && grace == 0 {
@@ -75,8 +79,16 @@ impl Call<'_> {
             }
         }
         if is_over(&new) {
+            // Pods are seen to go even when they go at once.
+            let mut last = if kind == &POD { Arc::new(new.clone()) } else { Arc::new(old.clone()) };
             if !self.request.parameters.dry_run {
-                state.store.remove(kind, key);
+                if kind == &POD && new != *old {
+                    state.store.put(kind, key.to_owned(), new);
+                }
+                last = state.store.remove(kind, key).unwrap_or(last);
+            }
+            if RETURNED.contains(&kind.name) {
+                return Ok(last);
             }
             return Ok(Arc::new(success(kind, old)));
         }
@@ -112,17 +124,22 @@ impl Call<'_> {
         }
     }
 
-    /// In seconds. Only pods that were given to a node take time.
+    /// In seconds; less than nothing is one. Only pods that were given to a node take time.
     fn grace(&self, object: &Json) -> i64 {
         if self.request.kind != &POD {
             return 0;
+        }
+        let asked = self.request.parameters.grace_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
+        // Of what is going already nothing else is asked.
+        if let (true, Some(asked)) = (object.pointer("/metadata/deletionTimestamp").is_some(), asked) {
+            return asked;
         }
         let at = |pointer: &str| object.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
         if at("/spec/nodeName").is_empty() || matches!(at("/status/phase"), "Succeeded" | "Failed") {
             return 0;
         }
         let of_spec = object.pointer("/spec/terminationGracePeriodSeconds").and_then(Json::as_i64);
-        self.request.parameters.grace_seconds.or(of_spec).unwrap_or(30).max(0)
+        asked.or(of_spec).unwrap_or(30).max(0)
     }
 
     pub(super) fn delete_collection(&self, state: &mut State) -> Result<Answer, ApiError> {

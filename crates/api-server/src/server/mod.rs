@@ -1,5 +1,6 @@
 //! The server: takes a request through all its stations.
 
+mod birth;
 mod delete;
 mod disruption;
 mod read;
@@ -18,7 +19,7 @@ use crate::access;
 use crate::admission::Surroundings;
 use crate::error::ApiError;
 use crate::kinds::Kind;
-use crate::request::{Answer, Request, Verb};
+use crate::request::{Answer, PatchType, Request, Verb};
 use crate::store::{Store, key};
 
 pub use refusal::Refusal;
@@ -87,6 +88,20 @@ impl ApiServer {
         self.0.options.custom_kinds || !kind.custom
     }
 
+    /// Whether a request that is no POST makes an object: who may not create may not do so by another way.
+    fn would_make(&self, request: &Request) -> bool {
+        let may = match request.verb {
+            Verb::Patch(how) => how == PatchType::Apply,
+            Verb::Update => write::CREATED_BY_UPDATE.contains(&request.kind.name),
+            _ => false,
+        };
+        may && request.subresource.is_none()
+            && request.name.as_ref().is_some_and(|name| {
+                let key = key(request.namespace.as_deref(), name);
+                self.with_store(|store| store.get(request.kind, &key).is_none())
+            })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,6 +140,9 @@ impl ApiServer {
         }
         if !access::is_master(&request.user) {
             access::require(self, &request.user, action(&request))?;
+            if self.would_make(&request) {
+                access::require(self, &request.user, access::Action { verb: "create", ..action(&request) })?;
+            }
         }
         let now = self.clock().now();
         let mut state = self.state();
@@ -159,8 +177,15 @@ fn action(request: &Request) -> access::Action<'_> {
         resource: request.kind.plural,
         subresource: request.subresource.as_deref(),
         namespace: request.namespace.as_deref(),
-        name: request.name.as_deref(),
+        name: request.name.as_deref().or_else(|| selected(request)),
     }
+}
+
+/// A collection of which one object is chosen by its name is asked for as that object.
+fn selected(request: &Request) -> Option<&str> {
+    let selector = request.parameters.field_selector.as_deref()?;
+    let (field, name) = selector.split_once('=')?;
+    (field == "metadata.name" && !name.contains([',', '='])).then_some(name)
 }
 
 /// One request under way.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::write::is_over;
+use super::write::{Change, is_over, warning};
 use super::{Call, State};
 use crate::error::ApiError;
+use crate::merge;
 use crate::patch;
 use crate::request::{Answer, PatchType, Request, Verb};
 use crate::store::text;
@@ -30,21 +31,21 @@ impl Call<'_> {
             }
             _ => self.request.body.clone(),
         };
-        let mut request = Request::new(Verb::Update, kind, self.namespace(), Some(self.name()));
-        request.parameters.clone_from(&self.request.parameters);
-        request.body = Json::clone(&object);
-        request.body["spec"]["replicas"] = wanted.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
-        let version = text(&wanted, "resourceVersion").filter(|version| !version.is_empty());
-        if let Some(version) = version {
-            request.body["metadata"]["resourceVersion"] = version.into();
+        let (old, mut new) = (Json::clone(&object), Json::clone(&object));
+        new["spec"]["replicas"] = wanted.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
+        if let Some(version) = text(&wanted, "resourceVersion").filter(|version| !version.is_empty()) {
+            new["metadata"]["resourceVersion"] = version.into();
         }
+        let writer = self.writer(self.request.parameters.manager.as_deref());
+        merge::scale(&old, &mut new, &writer);
+        // A scale is judged as the whole object is.
+        let request = Request { subresource: None, ..self.request.clone() };
         let call = Call { request: &request, ..*self };
-        match call.update(state)? {
-            Answer::Object { object, warnings, .. } => {
-                Ok(Answer::Object { object: Arc::new(scale_of(&object)), created: false, warnings })
-            }
-            other => Ok(other),
-        }
+        let change = Change { new, writer, applied: true };
+        warning(|warnings| {
+            let (object, created) = call.change(state, &old, change, warnings)?;
+            Ok((Arc::new(scale_of(&object)), created))
+        })
     }
 
     /// Gives a pod to a node.
@@ -55,15 +56,12 @@ impl Call<'_> {
         if node.is_empty() {
             return Err(ApiError::new(422, "Invalid", "Binding is invalid: target.name: Required value"));
         }
+        if old.pointer("/metadata/deletionTimestamp").is_some() {
+            return Err(self.not_bound(&format!("pod {} is being deleted, cannot be assigned to a host", self.name())));
+        }
         if let Some(has) = old.pointer("/spec/nodeName").and_then(Json::as_str).filter(|has| !has.is_empty()) {
             let why = format!("pod {} is already assigned to node {has:?}", self.name());
-            return Err(self.conflict(self.name(), &why));
-        }
-        if old.pointer("/metadata/deletionTimestamp").is_some() {
-            return Err(self.conflict(
-                self.name(),
-                &format!("pod {} is being deleted, cannot be assigned to a host", self.name()),
-            ));
+            return Err(self.not_bound(&why));
         }
         let mut new = Json::clone(&old);
         new["spec"]["nodeName"] = node.into();
@@ -78,8 +76,14 @@ impl Call<'_> {
         if !self.request.parameters.dry_run {
             state.store.put(kind, self.key(), new);
         }
-        let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
-        Ok(Answer::Object { object: Arc::new(status), created: true, warnings: Vec::new() })
+        Ok(done())
+    }
+
+    /// These refusals name the subresource.
+    fn not_bound(&self, why: &str) -> ApiError {
+        let message = format!("Operation cannot be fulfilled on pods/binding {:?}: {why}", self.name());
+        let details = json!({ "name": self.name(), "kind": "pods/binding" });
+        ApiError::new(409, "Conflict", message).with(details)
     }
 
     /// What holds a namespace.
@@ -98,6 +102,12 @@ impl Call<'_> {
     }
 }
 
+/// What a subresource that makes nothing answers.
+pub(super) fn done() -> Answer {
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
+    Answer::Object { object: Arc::new(status), created: true, warnings: Vec::new() }
+}
+
 fn scale_of(object: &Json) -> Json {
     let metadata = |key: &str| object.pointer(&format!("/metadata/{key}")).cloned().unwrap_or_default();
     let number = |pointer: &str| object.pointer(pointer).and_then(Json::as_u64).unwrap_or(0);
@@ -107,6 +117,11 @@ fn scale_of(object: &Json) -> Json {
         .flatten()
         .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
         .collect();
+    // None is not printed.
+    let spec = match number("/spec/replicas") {
+        0 => json!({}),
+        replicas => json!({ "replicas": replicas }),
+    };
     json!({
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
@@ -114,7 +129,7 @@ fn scale_of(object: &Json) -> Json {
             "name": metadata("name"), "namespace": metadata("namespace"), "uid": metadata("uid"),
             "resourceVersion": metadata("resourceVersion"), "creationTimestamp": metadata("creationTimestamp"),
         },
-        "spec": { "replicas": number("/spec/replicas") },
+        "spec": spec,
         "status": { "replicas": number("/status/replicas"), "selector": selector.join(",") },
     })
 }

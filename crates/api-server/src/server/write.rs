@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
+use super::birth::{born, first_status};
 use super::{Call, State, details};
 use crate::admission::{self, Attempt};
 use crate::error::ApiError;
-use crate::kinds::{CLAIM, Kind, NAMESPACE, POD};
+use crate::kinds::{Kind, NAMESPACE, POD};
 use crate::merge::{self, Writer};
 use crate::patch;
 use crate::request::{Answer, FieldValidation, PatchType};
@@ -28,14 +29,40 @@ const COUNTED: [&str; 9] = [
 ];
 
 /// Kinds that a PUT creates when they are not there.
-const CREATED_BY_UPDATE: [&str; 2] = ["Lease", "Service"];
+pub(super) const CREATED_BY_UPDATE: [&str; 2] = ["Lease", "Service"];
+
+/// Kinds that are replaced only by who says which version he knows. Those of CRDs are, too.
+const CONDITIONAL: [&str; 2] = ["Lease", "PodDisruptionBudget"];
 
 /// What a client changes of an object that is there.
-struct Change {
-    new: Json,
-    writer: Writer,
+pub(super) struct Change {
+    pub(super) new: Json,
+    pub(super) writer: Writer,
     /// Owners are complete already.
-    applied: bool,
+    pub(super) applied: bool,
+}
+
+/// An object, and whether it was created.
+pub(super) type Written = (Arc<Json>, bool);
+
+/// Refusals carry the warnings that were found until then, too.
+pub(super) fn warning(write: impl FnOnce(&mut Vec<String>) -> Result<Written, ApiError>) -> Result<Answer, ApiError> {
+    let mut warnings = Vec::new();
+    match write(&mut warnings) {
+        Ok((object, created)) => Ok(Answer::Object { object, created, warnings }),
+        Err(error) => Err(error.warned(warnings)),
+    }
+}
+
+/// Where a real server keeps objects of a kind; some refusals tell.
+fn registry(kind: &Kind) -> String {
+    match kind.plural {
+        "services" => "services/specs".to_owned(),
+        "ingresses" => "ingress".to_owned(),
+        "nodes" => "minions".to_owned(),
+        plural if kind.custom => format!("{}/{plural}", kind.group),
+        plural => plural.to_owned(),
+    }
 }
 
 impl Call<'_> {
@@ -125,11 +152,11 @@ impl Call<'_> {
         match self.request.parameters.field_validation {
             FieldValidation::Strict if !wrong.is_empty() => {
                 let words = format!("strict decoding error: {}", wrong.join(", "));
-                Err(ApiError::bad_request(if kind.custom {
-                    words
-                } else {
-                    format!("{} in version {:?} cannot be handled as a {}: {words}", kind.name, kind.version, kind.name)
-                }))
+                let message = format!(
+                    "{} in version {:?} cannot be handled as a {}: {words}",
+                    kind.name, kind.version, kind.name
+                );
+                Err(ApiError::bad_request(message))
             }
             FieldValidation::Warn => {
                 warnings.extend(wrong.into_iter().map(str::to_owned));
@@ -140,13 +167,14 @@ impl Call<'_> {
     }
 
     pub(super) fn create(&self, state: &mut State) -> Result<Answer, ApiError> {
-        let mut warnings = Vec::new();
-        let mut object = self.body()?;
-        self.fits(&mut object, &self.request.duplicates, &mut warnings)?;
-        if text(&object, "resourceVersion").is_some_and(|version| !version.is_empty()) {
-            return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
-        }
-        self.create_as(state, object, &self.manager(), false, warnings)
+        warning(|warnings| {
+            let mut object = self.body()?;
+            self.fits(&mut object, &self.request.duplicates, warnings)?;
+            if text(&object, "resourceVersion").is_some_and(|version| !version.is_empty()) {
+                return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+            }
+            self.create_as(state, object, &self.manager(), false, warnings)
+        })
     }
 
     /// Creates an object that was checked; its owners are complete when it was applied.
@@ -156,8 +184,8 @@ impl Call<'_> {
         mut object: Json,
         writer: &Writer,
         applied: bool,
-        mut warnings: Vec<String>,
-    ) -> Result<Answer, ApiError> {
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, ApiError> {
         let kind = self.request.kind;
         self.namespace_takes(state, text(&object, "name").unwrap_or_default())?;
         if let Some(metadata) = object["metadata"].as_object_mut() {
@@ -167,10 +195,13 @@ impl Call<'_> {
                 "deletionTimestamp",
                 "deletionGracePeriodSeconds",
                 "selfLink",
-                "resourceVersion",
                 "generation",
             ] {
                 metadata.remove(key);
+            }
+            // What is not kept gets no version, and keeps that which it came with.
+            if !self.request.parameters.dry_run {
+                metadata.remove("resourceVersion");
             }
             let generated = metadata.get("generateName").and_then(Json::as_str).filter(|prefix| !prefix.is_empty());
             if metadata.get("name").and_then(Json::as_str).is_none_or(str::is_empty)
@@ -197,16 +228,17 @@ impl Call<'_> {
         if COUNTED.contains(&kind.name) || kind == &POD {
             metadata["generation"] = 1.into();
         }
-        self.admitted(state, &mut object, None, &mut warnings)?;
+        self.admitted(state, &mut object, None, warnings)?;
         let name = text(&object, "name").unwrap_or_default().to_owned();
         let key = key(self.namespace(), &name);
-        if state.store.get(kind, &key).is_some() {
-            let message = format!("{} {name:?} already exists", kind.resource());
+        if let Some(there) = state.store.get(kind, &key) {
+            let going = there.pointer("/metadata/deletionTimestamp").map_or("", |_| "object is being deleted: ");
+            let message = format!("{going}{} {name:?} already exists", kind.resource());
             return Err(ApiError::new(409, "AlreadyExists", message).with(details(kind, &name)));
         }
         let object =
             if self.request.parameters.dry_run { Arc::new(object) } else { state.store.put(kind, key, object) };
-        Ok(Answer::Object { object, created: true, warnings })
+        Ok((object, true))
     }
 
     /// Objects come only into namespaces that are there to stay.
@@ -230,25 +262,62 @@ impl Call<'_> {
     }
 
     pub(super) fn update(&self, state: &mut State) -> Result<Answer, ApiError> {
-        let mut warnings = Vec::new();
-        let mut new = self.body()?;
-        let Some(old) = state.store.get(self.request.kind, &self.key()) else {
-            if CREATED_BY_UPDATE.contains(&self.request.kind.name) && self.request.subresource.is_none() {
-                self.fits(&mut new, &self.request.duplicates, &mut warnings)?;
-                return self.create_as(state, new, &self.manager(), false, warnings);
-            }
-            return Err(self.not_found(self.name()));
-        };
-        self.fits(&mut new, &self.request.duplicates, &mut warnings)?;
-        self.change(state, &old, Change { new, writer: self.manager(), applied: false }, warnings)
+        warning(|warnings| {
+            let mut new = self.body()?;
+            self.fits(&mut new, &self.request.duplicates, warnings)?;
+            let Some(old) = state.store.get(self.request.kind, &self.key()) else {
+                if CREATED_BY_UPDATE.contains(&self.request.kind.name) && self.request.subresource.is_none() {
+                    self.same_uid(&new, &Json::Null)?;
+                    return self.create_as(state, new, &self.manager(), false, warnings);
+                }
+                return Err(self.not_found(self.name()));
+            };
+            self.versioned(&new, &old)?;
+            self.change(state, &old, Change { new, writer: self.manager(), applied: false }, warnings)
+        })
+    }
+
+    /// Who replaces an object of some kinds says which version he knows.
+    fn versioned(&self, new: &Json, old: &Json) -> Result<(), ApiError> {
+        let kind = self.request.kind;
+        self.same_uid(new, old)?;
+        let conditional = kind.custom || CONDITIONAL.contains(&kind.name);
+        if !conditional || text(new, "resourceVersion").is_some_and(|version| !version.is_empty()) {
+            return Ok(());
+        }
+        let cause = "Invalid value: 0: must be specified for an update";
+        let message = format!("{} {:?} is invalid: metadata.resourceVersion: {cause}", kind.resource(), self.name());
+        let mut error = ApiError::new(422, "Invalid", message).with(details(kind, self.name()));
+        error.details["causes"] =
+            json!([{ "reason": "FieldValueInvalid", "message": cause, "field": "metadata.resourceVersion" }]);
+        Err(error)
+    }
+
+    fn same_uid(&self, new: &Json, old: &Json) -> Result<(), ApiError> {
+        let (given, uid) = (text(new, "uid").unwrap_or_default(), text(old, "uid").unwrap_or_default());
+        if given.is_empty() || given == uid {
+            return Ok(());
+        }
+        let (place, name) = (registry(self.request.kind), self.key());
+        let root = if self.request.parameters.dry_run { "" } else { "/registry" };
+        Err(self.conflict(
+            self.name(),
+            &format!(
+                "StorageError: invalid object, Code: 4, Key: {root}/{place}/{name}, ResourceVersion: 0, \
+                 AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {uid}"
+            ),
+        ))
     }
 
     pub(super) fn patch(&self, state: &mut State, how: PatchType) -> Result<Answer, ApiError> {
+        warning(|warnings| self.patched(state, how, warnings))
+    }
+
+    fn patched(&self, state: &mut State, how: PatchType, warnings: &mut Vec<String>) -> Result<Written, ApiError> {
         let kind = self.request.kind;
         let old = state.store.get(kind, &self.key());
-        let mut warnings = Vec::new();
         if how == PatchType::Apply {
-            return self.apply(state, old.as_deref());
+            return self.apply(state, old.as_deref(), warnings);
         }
         let old = old.ok_or_else(|| self.not_found(self.name()))?;
         let mut new = Json::clone(&old);
@@ -270,11 +339,21 @@ impl Call<'_> {
                 self.name()
             )));
         }
-        self.fits(&mut new, &self.request.duplicates, &mut warnings)?;
+        self.fits(&mut new, &self.request.duplicates, warnings).map_err(|error| self.of_patch(error))?;
         self.change(state, &old, Change { new, writer: self.manager(), applied: false }, warnings)
     }
 
-    fn apply(&self, state: &mut State, old: Option<&Json>) -> Result<Answer, ApiError> {
+    /// A patched object that can't be read is the patch's fault.
+    fn of_patch(&self, error: ApiError) -> ApiError {
+        let Some((_, why)) = error.message.split_once(" cannot be handled as a ") else { return error };
+        let why = why.split_once(": ").map_or(why, |(_, why)| why);
+        // A real server shows the object here.
+        let cause = format!("Invalid value: \"{}\": {why}", self.name());
+        let causes = json!({ "causes": [{ "reason": "FieldValueInvalid", "message": cause, "field": "patch" }] });
+        ApiError::new(422, "Invalid", format!(" \"\" is invalid: patch: {cause}")).with(causes)
+    }
+
+    fn apply(&self, state: &mut State, old: Option<&Json>, warnings: &mut Vec<String>) -> Result<Written, ApiError> {
         let kind = self.request.kind;
         let Some(manager) = self.request.parameters.manager.as_deref() else {
             let message =
@@ -289,7 +368,8 @@ impl Call<'_> {
         if let Some(asked) = text(&applied, "uid").filter(|uid| !uid.is_empty())
             && old.is_none()
         {
-            let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: ");
+            let why =
+                format!("uid mismatch: the provided object specified uid {asked}, and no existing object was found");
             return Err(self.conflict(self.name(), &why));
         }
         // A version that is asked for must be that of the object, force or no force.
@@ -298,11 +378,7 @@ impl Call<'_> {
         {
             return Err(self.conflict(self.name(), MODIFIED));
         }
-        if let (Some(_), None) = (text(&applied, "resourceVersion").filter(|version| !version.is_empty()), old) {
-            return Err(self.not_found(self.name()));
-        }
         let schema = schema::of(kind);
-        let mut warnings = Vec::new();
         if self.request.parameters.field_validation == FieldValidation::Warn {
             warnings.extend(self.request.duplicates.iter().cloned());
         } else if self.request.parameters.field_validation == FieldValidation::Strict
@@ -333,24 +409,19 @@ impl Call<'_> {
     }
 
     /// Takes an object that is there from what it is to what a client wants it to be.
-    fn change(
+    pub(super) fn change(
         &self,
         state: &mut State,
         old: &Json,
         change: Change,
-        mut warnings: Vec<String>,
-    ) -> Result<Answer, ApiError> {
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, ApiError> {
         let kind = self.request.kind;
         let Change { mut new, writer, applied } = change;
+        self.same_uid(&new, old)?;
         let version = text(&new, "resourceVersion").filter(|version| !version.is_empty());
         if version.is_some_and(|version| Some(version) != text(old, "resourceVersion")) {
             return Err(self.conflict(self.name(), MODIFIED));
-        }
-        if let (Some(given), Some(uid)) = (text(&new, "uid").filter(|uid| !uid.is_empty()), text(old, "uid"))
-            && given != uid
-        {
-            let why = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {uid}");
-            return Err(self.conflict(self.name(), &why));
         }
         let of_status = self.request.subresource.is_some();
         keep_identity(old, &mut new);
@@ -367,29 +438,33 @@ impl Call<'_> {
         }
         let wanted = |object: &Json| {
             let mut object = object.clone();
-            // Labels of slices are for their readers, and count.
-            let labels = object.pointer("/metadata/labels").cloned().filter(|_| kind.name == "EndpointSlice");
+            // Labels of slices are for their readers, and annotations of Deployments for their controller: they count.
+            let counted = match kind.name {
+                "EndpointSlice" => object.pointer("/metadata/labels").cloned(),
+                "Deployment" => object.pointer("/metadata/annotations").cloned(),
+                _ => None,
+            };
             if let Some(fields) = object.as_object_mut() {
                 fields.remove("metadata");
-                fields.extend(labels.map(|labels| ("labels".to_owned(), labels)));
+                fields.extend(counted.map(|counted| ("metadata".to_owned(), counted)));
                 fields.remove("status");
             }
             object
         };
-        if COUNTED.contains(&kind.name) && !of_status && wanted(&new) != wanted(old) {
+        if (COUNTED.contains(&kind.name) || kind == &POD) && !of_status && wanted(&new) != wanted(old) {
             let generation = old.pointer("/metadata/generation").and_then(Json::as_u64).unwrap_or(0);
             new["metadata"]["generation"] = (generation + 1).into();
         }
-        self.admitted(state, &mut new, Some(old), &mut warnings)?;
+        self.admitted(state, &mut new, Some(old), warnings)?;
         merge::keep_times(old, &mut new);
-        let answer = |object| Ok(Answer::Object { object, created: false, warnings });
+        let answer = |object| Ok((object, false));
         if new == *old || self.request.parameters.dry_run {
             return answer(Arc::new(new));
         }
         if is_over(&new) {
-            state.store.put(kind, self.key(), new);
-            let last = state.store.remove(kind, &self.key());
-            return answer(last.unwrap_or_default());
+            // What let it go was never kept.
+            state.store.remove(kind, &self.key());
+            return answer(Arc::new(new));
         }
         answer(state.store.put(kind, self.key(), new))
     }
@@ -434,64 +509,6 @@ pub(super) fn is_over(object: &Json) -> bool {
     metadata("deletionTimestamp").is_some() && !graceful && empty("/metadata/finalizers") && {
         let namespace = object.get("kind").is_some_and(|kind| kind == "Namespace");
         !namespace || empty("/spec/finalizers")
-    }
-}
-
-/// What an object has from its first moment.
-fn born(kind: &Kind, object: &mut Json) {
-    if kind == &NAMESPACE {
-        object["spec"] = json!({ "finalizers": ["kubernetes"] });
-        object["status"] = json!({ "phase": "Active" });
-        let name = text(object, "name").unwrap_or_default().to_owned();
-        let labels = object["metadata"]
-            .as_object_mut()
-            .map(|metadata| metadata.entry("labels").or_insert_with(|| Json::Object(Map::new())));
-        if let Some(Json::Object(labels)) = labels {
-            labels.insert("kubernetes.io/metadata.name".to_owned(), name.into());
-        }
-    } else if kind == &POD || kind == &CLAIM {
-        object["status"] = json!({ "phase": "Pending" });
-    }
-}
-
-/// The status of an object that no controller has seen.
-fn first_status(kind: &Kind, object: &mut Json) {
-    object["status"] = match kind.name {
-        "Pod" => {
-            object["status"]["qosClass"] = quality(object).into();
-            return;
-        }
-        "Deployment" => json!({}),
-        "StatefulSet" => json!({ "availableReplicas": 0, "replicas": 0 }),
-        "ReplicaSet" => json!({ "replicas": 0 }),
-        "Service" | "Ingress" => json!({ "loadBalancer": {} }),
-        "PodDisruptionBudget" => {
-            json!({ "currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0 })
-        }
-        _ => return,
-    };
-}
-
-/// A pod's class: who asks for nothing goes first when a node runs short.
-fn quality(pod: &Json) -> &'static str {
-    let containers = |key: &str| pod.get("spec").and_then(|spec| spec.get(key)).and_then(Json::as_array);
-    let all: Vec<&Json> = ["containers", "initContainers"].into_iter().filter_map(containers).flatten().collect();
-    let of = |container: &Json, what: &str, resource: &str| {
-        container.pointer(&format!("/resources/{what}/{resource}")).cloned()
-    };
-    let some = |container: &&Json| {
-        ["requests", "limits"].iter().any(|what| ["cpu", "memory"].iter().any(|one| of(container, what, one).is_some()))
-    };
-    let full = |container: &&Json| {
-        ["cpu", "memory"].iter().all(|one| {
-            let limit = of(container, "limits", one);
-            limit.is_some() && limit == of(container, "requests", one)
-        })
-    };
-    match (all.iter().any(some), all.iter().all(full)) {
-        (false, _) => "BestEffort",
-        (true, true) => "Guaranteed",
-        (true, false) => "Burstable",
     }
 }
 

@@ -182,6 +182,16 @@ impl Daemon {
         }
     }
 
+    /// Who is on it, where its end would be noticed.
+    fn people(&self) -> u64 {
+        let load = match &self.body {
+            Body::Bridge(bridge) => bridge.load(),
+            Body::Recorder(recorder) => recorder.load(),
+            Body::Prosody(_) | Body::Jicofo(_) | Body::Haproxy(_) | Body::Web(_) | Body::Idle => return 0,
+        };
+        load.participants.max(load.conferences)
+    }
+
     fn set_load(&self, load: Load) -> bool {
         match &self.body {
             Body::Bridge(bridge) => bridge.set_load(load),
@@ -350,6 +360,11 @@ impl Instance {
     /// What listens on a port of this pod.
     pub(crate) fn listener(&self, port: u16) -> Option<(Wire, Arc<Daemon>)> {
         self.daemons().into_iter().find_map(|daemon| Some((daemon.wire(port)?, daemon)))
+    }
+
+    /// Who is on its daemons.
+    pub(crate) fn people(&self) -> u64 {
+        self.daemons().iter().map(|daemon| daemon.people()).sum()
     }
 
     /// Gives people to every daemon that can have some.

@@ -4,8 +4,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value as Json, json};
 
 use crate::admission::causes::Causes;
+use crate::admission::names;
 use crate::admission::shape::{entries, flag, items, number, set, text};
-use crate::admission::{names, quantity};
+use crate::quantity;
 
 /// What a ConfigMap or Secret may hold.
 const SIZE: usize = 1024 * 1024;

@@ -22,8 +22,14 @@ pub(super) fn check(causes: &mut Causes, object: &Json, attempt: &Attempt<'_>) {
     for finalizer in items(object, "/metadata/finalizers") {
         let finalizer = finalizer.as_str().unwrap_or_default();
         causes.each("metadata.finalizers", finalizer, &names::qualified(finalizer));
-        if !finalizer.contains('/') && !["orphan", "foregroundDeletion", "kubernetes"].contains(&finalizer) {
-            causes.invalid("metadata.finalizers", &json!(finalizer), UNQUALIFIED);
+    }
+    if attempt.kind.custom || matches!(attempt.kind.name, "Lease" | "PodDisruptionBudget") {
+        return;
+    }
+    for (index, finalizer) in items(object, "/metadata/finalizers").iter().enumerate() {
+        let name = finalizer.as_str().unwrap_or_default();
+        if !name.contains('/') && !["orphan", "foregroundDeletion", "kubernetes"].contains(&name) {
+            causes.invalid(format!("metadata.finalizers[{index}]"), finalizer, UNQUALIFIED);
         }
     }
 }

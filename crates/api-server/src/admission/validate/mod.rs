@@ -1,5 +1,6 @@
 //! What an object must look like.
 
+mod custom;
 mod data;
 mod metadata;
 mod network;
@@ -20,6 +21,9 @@ use super::shape::text;
 pub(super) fn check(object: &Json, attempt: &Attempt<'_>) -> Result<(), ApiError> {
     let mut causes = Causes::default();
     metadata::check(&mut causes, object, attempt);
+    if attempt.kind.custom {
+        custom::check(&mut causes, object, attempt);
+    }
     // What only the server's own controllers write is not checked any further.
     if attempt.subresource.is_none() {
         let old = attempt.old;

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value as Json, json};
 
 use crate::admission::causes::Causes;
+use crate::admission::names;
 use crate::admission::shape::{entries, items, number, set, text};
-use crate::admission::{names, quantity};
+use crate::quantity;
 
 const CONTAINERS: [&str; 2] = ["initContainers", "containers"];
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
