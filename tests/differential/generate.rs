@@ -5,19 +5,44 @@ use std::fmt;
 use serde_json::{Value as Json, json};
 
 const JSON: &str = "application/json";
+const OTHER_UID: &str = "00000000-0000-4000-8000-000000000000";
 
-/// One request. `@FRESH`, `@STALE`, `@FIRST` and `@TOKEN` in it stand for what each server said itself.
-#[derive(Debug)]
+/// One request. `@FRESH`, `@STALE`, `@FIRST`, `@UID` and `@TOKEN` in it stand for what each server said itself.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Step {
-    pub(crate) method: &'static str,
+    pub(crate) method: String,
     pub(crate) path: String,
-    pub(crate) content: &'static str,
+    pub(crate) content: String,
     pub(crate) body: String,
     /// Of whose versions it speaks.
     pub(crate) object: String,
 }
 
+/// Where a sequence takes place.
+pub(crate) struct Place {
+    pub(crate) namespace: String,
+    /// Ports of the nodes that no other sequence asks for at the same time.
+    pub(crate) node_ports: [u16; 2],
+}
+
 impl Step {
+    pub(super) fn new(method: &str, path: impl Into<String>, body: &Json) -> Self {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (method, content) = (method.to_owned(), JSON.to_owned());
+        Self { method, path: path.into(), content, body, object: String::new() }
+    }
+
+    /// Of an object that an earlier one of these named.
+    pub(super) fn about(mut self, object: &str) -> Self {
+        object.clone_into(&mut self.object);
+        self
+    }
+
+    pub(super) fn with_content(mut self, content: &str) -> Self {
+        content.clone_into(&mut self.content);
+        self
+    }
+
     pub(crate) fn is_watch(&self) -> bool {
         self.path.contains("watch=1")
     }
@@ -34,10 +59,13 @@ pub(crate) struct Chance(u64);
 
 impl Chance {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        // What follows adds a constant each time: neighbouring seeds must not be neighbours there.
+        let mut mixed = seed.wrapping_add(0x632b_e59b_d9b4_e019);
+        mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        Self(mixed ^ (mixed >> 32))
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -45,11 +73,11 @@ impl Chance {
         usize::try_from((mixed ^ (mixed >> 31)) % limit as u64).unwrap_or(0)
     }
 
-    fn one_in(&mut self, of: usize) -> bool {
+    pub(super) fn one_in(&mut self, of: usize) -> bool {
         self.below(of) == 0
     }
 
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+    pub(super) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())].clone()
     }
 }
@@ -72,47 +100,63 @@ const KINDS: [(&str, &str, &str); 14] = [
     ("monitoring.coreos.com/v1", "PodMonitor", "podmonitors"),
 ];
 
-fn collection(version: &str, plural: &str, namespace: &str) -> String {
+pub(super) fn collection(version: &str, plural: &str, namespace: &str) -> String {
     let root = if version.contains('/') { "apis" } else { "api" };
     format!("/{root}/{version}/namespaces/{namespace}/{plural}")
 }
 
 /// What a sequence stands on.
-pub(crate) fn ground(namespace: &str) -> Vec<Step> {
-    let post = |path: String, body: Json| Step {
-        method: "POST",
-        path,
-        content: JSON,
-        body: body.to_string(),
-        object: String::new(),
-    };
+pub(crate) fn ground(place: &Place) -> Vec<Step> {
+    let namespace = &place.namespace;
+    let account = json!({ "metadata": { "name": "default" }, "automountServiceAccountToken": false });
     vec![
-        post("/api/v1/namespaces".to_owned(), json!({ "metadata": { "name": namespace } })),
-        post(
-            format!("/api/v1/namespaces/{namespace}/serviceaccounts"),
-            json!({ "metadata": { "name": "default" }, "automountServiceAccountToken": false }),
-        ),
+        Step::new("POST", "/api/v1/namespaces", &json!({ "metadata": { "name": namespace } })),
+        Step::new("POST", format!("/api/v1/namespaces/{namespace}/serviceaccounts"), &account),
     ]
 }
 
+/// What of a sequence would be in the way of later ones: its Services, for their ports.
+pub(crate) fn clearance(place: &Place) -> Vec<Step> {
+    let one = |name: &str| {
+        let path = format!("/api/v1/namespaces/{}/services/{name}", place.namespace);
+        let free = json!({ "metadata": { "finalizers": null } });
+        let free = Step::new("PATCH", path.clone(), &free).with_content("application/merge-patch+json");
+        [free, Step::new("DELETE", path, &Json::Null)]
+    };
+    ["one", "two"].into_iter().flat_map(one).collect()
+}
+
 /// A sequence about two objects of one kind, and what was seen of it by a watch.
-pub(crate) fn steps(chance: &mut Chance, namespace: &str) -> Vec<Step> {
+pub(crate) fn steps(chance: &mut Chance, place: &Place) -> Vec<Step> {
+    if chance.one_in(12) {
+        return super::evictions::steps(chance, place);
+    }
     let (version, kind, plural) = chance.pick(&KINDS);
-    let all = collection(version, plural, namespace);
+    let all = collection(version, plural, &place.namespace);
     let mut steps = Vec::new();
     for index in 0..5 + chance.below(11) {
         let name = if chance.one_in(4) { "two" } else { "one" };
-        let object = object(chance, version, kind, name);
-        steps.push(step(chance, &all, kind, name, object, index == 0));
+        let mut object = object(chance, version, kind, name);
+        if kind == "Service" {
+            exposed(chance, place, &mut object);
+        }
+        let next = step(chance, &all, kind, name, object, index == 0);
+        let touched = (kind == "PersistentVolumeClaim" && next.content.contains("apply")).then(|| {
+            // See "claims that were applied" among the known differences.
+            let change = json!({ "metadata": { "annotations": { "touched": index.to_string() } } });
+            let content = "application/merge-patch+json";
+            Step::new("PATCH", format!("{all}/{name}"), &change).with_content(content).about(&format!("{all}/{name}"))
+        });
+        steps.push(next);
+        steps.extend(touched);
     }
-    steps.push(Step {
-        method: "GET",
-        path: format!("{all}?watch=1&resourceVersion=@FIRST&timeoutSeconds=1"),
-        content: JSON,
-        body: String::new(),
-        object: String::new(),
-    });
+    steps.push(watch(&all));
     steps
+}
+
+/// Everything that happened to a collection.
+pub(super) fn watch(all: &str) -> Step {
+    Step::new("GET", format!("{all}?watch=1&resourceVersion=@FIRST&timeoutSeconds=1"), &Json::Null)
 }
 
 fn step(chance: &mut Chance, all: &str, kind: &str, name: &str, mut body: Json, first: bool) -> Step {
@@ -121,7 +165,10 @@ fn step(chance: &mut Chance, all: &str, kind: &str, name: &str, mut body: Json, 
     let manager = chance.pick(&["red", "green", "blue"]);
     let strictness = chance.pick(&["Warn", "Warn", "Strict", "Ignore"]);
     let query = format!("fieldManager={manager}&fieldValidation={strictness}{dry}");
-    let make = |method, path: String, content, body: String| Step { method, path, content, body, object: one.clone() };
+    let make = |method: &str, path: String, content: &str, body: String| {
+        let (method, content) = (method.to_owned(), content.to_owned());
+        Step { method, path, content, body, object: one.clone() }
+    };
     let choice = if first { chance.below(6) } else { chance.below(32) };
     match choice {
         0..=2 => make("POST", format!("{all}?{query}"), JSON, body.to_string()),
@@ -133,6 +180,9 @@ fn step(chance: &mut Chance, all: &str, kind: &str, name: &str, mut body: Json, 
         12..=14 => {
             if !chance.one_in(3) {
                 body["metadata"]["resourceVersion"] = chance.pick(&["@FRESH", "@FRESH", "@STALE"]).into();
+            }
+            if chance.one_in(8) {
+                body["metadata"]["uid"] = chance.pick(&["@UID", OTHER_UID]).into();
             }
             make("PUT", format!("{one}?{query}"), JSON, body.to_string())
         }
@@ -166,6 +216,9 @@ fn step(chance: &mut Chance, all: &str, kind: &str, name: &str, mut body: Json, 
             let mut options = json!({});
             if chance.one_in(3) {
                 options["preconditions"] = json!({ "resourceVersion": chance.pick(&["@FRESH", "@STALE"]) });
+            }
+            if chance.one_in(5) {
+                options["preconditions"]["uid"] = chance.pick(&["@UID", "@UID", OTHER_UID]).into();
             }
             if chance.one_in(3) {
                 options["propagationPolicy"] = chance.pick(&["Orphan", "Background", "Foreground", "Other"]).into();
@@ -296,6 +349,22 @@ fn fill(chance: &mut Chance, kind: &str, object: &mut Json) {
     }
 }
 
+/// Ports of the nodes, given or asked for.
+fn exposed(chance: &mut Chance, place: &Place, service: &mut Json) {
+    if !chance.one_in(3) || service["spec"].get("ports").is_none() || service["spec"]["clusterIP"] == "None" {
+        return;
+    }
+    service["spec"]["type"] = chance.pick(&["NodePort", "NodePort", "LoadBalancer"]).into();
+    if chance.one_in(2) {
+        service["spec"]["externalTrafficPolicy"] = "Local".into();
+    }
+    for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+        if chance.one_in(2) {
+            port["nodePort"] = chance.pick(&place.node_ports).into();
+        }
+    }
+}
+
 fn ports(chance: &mut Chance) -> Json {
     let mut ports = vec![json!({ "name": "web", "port": 80, "targetPort": chance.pick(&[80, 81]) })];
     if chance.one_in(2) {
@@ -304,7 +373,7 @@ fn ports(chance: &mut Chance) -> Json {
     ports.into()
 }
 
-fn pod(chance: &mut Chance) -> Json {
+pub(super) fn pod(chance: &mut Chance) -> Json {
     let mut main = json!({ "name": "main", "image": chance.pick(&["x:1", "x:2"]) });
     if chance.one_in(2) {
         main["env"] = json!([{ "name": "A", "value": chance.pick(&["1", "2"]) }]);
