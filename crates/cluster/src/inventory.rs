@@ -35,6 +35,11 @@ struct Chunk {
 }
 
 impl Shelf {
+    /// The chunks that are stored, by number, each with its version.
+    pub fn versions(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.chunks.iter().filter_map(|(index, chunk)| Some((*index, chunk.version.as_deref()?)))
+    }
+
     /// What it holds.
     #[must_use]
     pub fn inventory(&self) -> Inventory {

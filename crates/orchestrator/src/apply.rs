@@ -31,6 +31,7 @@ pub async fn apply(loaded: &Loaded, options: &Options, tell: &(dyn Fn(Event) + S
     let session = Session::open(loaded, options, tell).await?;
     let mut run = Run::new(&session, tell, options.policy.clone());
     let mut pause = PAUSE.0;
+    let mut in_vain = InVain::default();
     loop {
         let mut round = Round::look(&session, &run.policy).await?;
         run.begin(&mut round).await?;
@@ -38,10 +39,13 @@ pub async fn apply(loaded: &Loaded, options: &Options, tell: &(dyn Fn(Event) + S
         let steps = run.possible(&round.plan);
         if !steps.is_empty() {
             let before = (run.done.written, run.done.deleted);
+            let again = in_vain.again(&steps);
             run.act(&mut round, steps).await;
-            if before == (run.done.written, run.done.deleted) {
-                // What could not be done now is asked again, ever more slowly: a cluster may be gone.
-                sleep(pause).await;
+            if again || before == (run.done.written, run.done.deleted) {
+                // What could not be done now, or was undone, is done ever more slowly: a cluster may be gone, and
+                // somebody may change back what we write.
+                let left = deadline.saturating_duration_since(Instant::now());
+                sleep(pause.min(left)).await;
                 pause = (pause * 2).min(PAUSE_AT_FAILURE);
             } else {
                 pause = PAUSE.0;
@@ -63,6 +67,18 @@ pub async fn apply(loaded: &Loaded, options: &Options, tell: &(dyn Fn(Event) + S
         }
         // Drains that have not led to anything are taken back before we leave.
         run.policy.last_call = run.policy.last_call || Instant::now() >= deadline;
+    }
+}
+
+/// Notices that the very steps of the round before are to be taken again, though all of them worked.
+#[derive(Default)]
+struct InVain(Vec<Step>);
+
+impl InVain {
+    fn again(&mut self, steps: &[Step]) -> bool {
+        let again = self.0 == steps;
+        self.0 = steps.to_vec();
+        again
     }
 }
 
@@ -195,7 +211,7 @@ impl<'a> Run<'a> {
         let made = match (restored, self.session.home(Plane::Control)) {
             (Ok(()), Some(control)) => {
                 let entropy = &self.session.options.place.entropy;
-                secrets::make(fleet, control, &round.desire.desired, &mut round.secrets, entropy).await
+                secrets::make(fleet, &control, &round.desire.desired, &mut round.secrets, entropy).await
             }
             (Err(error), _) => Err(error),
             (Ok(()), None) => Ok(()),
@@ -370,4 +386,20 @@ fn notes(fleet: &fleet::Fleet, round: &Round) -> Vec<Event> {
         }
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_undone_behind_us_is_noticed_and_what_goes_on_is_not() {
+        let apply = |unit: UnitId| Step::Apply { unit, cluster: "hq".parse().unwrap(), objects: Vec::new() };
+        let (web, pool) = (UnitId::Haproxy, UnitId::Pool("eu".parse().unwrap()));
+        let mut in_vain = InVain::default();
+        assert!(!in_vain.again(&[apply(web.clone()), apply(pool.clone())]));
+        assert!(!in_vain.again(&[apply(pool.clone())]));
+        assert!(in_vain.again(&[apply(pool)]));
+        assert!(!in_vain.again(&[apply(web)]));
+    }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Executed {
     pub(crate) deleted: usize,
     /// What was written, and in which version it is there now.
     pub(crate) versions: Vec<(ObjectRef, String)>,
+    /// Inventories that were written, with their versions.
+    pub(crate) books: Vec<(ObjectRef, String)>,
     /// What was deleted, by UID.
     pub(crate) gone: Vec<(ObjectRef, String)>,
     pub(crate) failures: Vec<Failure>,
@@ -57,6 +59,7 @@ impl Executed {
         self.written += other.written;
         self.deleted += other.deleted;
         self.versions.extend(other.versions);
+        self.books.extend(other.books);
         self.gone.extend(other.gone);
         self.failures.extend(other.failures);
         self.refused.extend(other.refused);
@@ -186,7 +189,17 @@ impl<'a> Site<'a> {
         for (plane, inventory) in inventories {
             let shelf = self.shelves.entry(*plane).or_default();
             match self.cluster.write_inventory(&self.execution.fleet.name, *plane, shelf, inventory).await {
-                Ok(stored) => *shelf = stored,
+                Ok(stored) => {
+                    let names = Names(&self.execution.fleet.name);
+                    let before: BTreeMap<usize, &str> = shelf.versions().collect();
+                    for (chunk, version) in stored.versions() {
+                        if before.get(&chunk) != Some(&version) {
+                            let book = self.cluster.object(Kind::ConfigMap, &names.inventory(*plane, chunk));
+                            self.done.books.push((book, version.to_owned()));
+                        }
+                    }
+                    *shelf = stored;
+                }
                 Err(error) => {
                     self.fail(&error, None, None);
                     return false;

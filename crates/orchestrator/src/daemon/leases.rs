@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use clock::Clock;
-use cluster::{Cluster, LeaseKeeper, Standing};
+use cluster::{Fence, LeaseKeeper, Standing};
 use fleet::{Fleet, Plane};
 use futures::future::join_all;
 use rand::RngExt as _;
@@ -88,10 +88,10 @@ impl Leases {
         planes.iter().all(|plane| self.leads(*plane))
     }
 
-    /// A cluster that refuses our writes as soon as somebody else may lead the plane.
-    pub(crate) fn fenced(&self, plane: Plane, cluster: &Cluster) -> Option<Cluster> {
-        let kept = self.planes.get(&plane)?.as_ref()?;
-        Some(cluster.fenced(kept.keeper.fence()))
+    /// What closes as soon as somebody else may lead a plane.
+    pub(crate) fn fences(&self) -> BTreeMap<Plane, Fence> {
+        let kept = self.planes.iter().filter_map(|(plane, kept)| Some((*plane, kept.as_ref()?.keeper.fence())));
+        kept.collect()
     }
 
     /// Gives them back, so that another daemon need not wait.

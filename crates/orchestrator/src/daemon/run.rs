@@ -181,6 +181,7 @@ impl Daemon {
             identities: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             run_key: self.links.run_key().clone(),
+            fences: self.leases.fences(),
         };
         for name in wanted {
             match self.links.up(&name) {
@@ -370,18 +371,14 @@ impl Daemon {
         for (cluster, planes) in shares {
             let (session, round, teller) = (Arc::clone(session), Arc::clone(&round), Arc::clone(&self.teller));
             let refused = left_alone.clone();
-            let fenced: BTreeMap<Plane, cluster::Cluster> = planes
-                .keys()
-                .filter_map(|plane| Some((*plane, self.leases.fenced(*plane, session.clusters.get(&cluster)?)?)))
-                .collect();
             busy.insert(cluster.clone());
             let told = planes.values().flatten().any(|step| !is_of_objects(step));
             working.push(Box::pin(async move {
                 let mut executed = Executed::default();
                 for (plane, steps) in planes {
-                    let Some(fenced) = fenced.get(&plane) else { continue };
+                    let Some(unfenced) = session.clusters.get(&cluster) else { continue };
                     let share = Share { session: &session, round: &round, refused: &refused, teller: &teller };
-                    executed.add(share.execute(&cluster, fenced.clone(), steps).await);
+                    executed.add(share.execute(&cluster, session.behind_fence(plane, unfenced), steps).await);
                 }
                 let managers = executed.versions.iter().map(|(object, _)| (object.clone(), others(&round, object)));
                 let managers = managers.collect();
@@ -401,7 +398,7 @@ impl Daemon {
         let in_vain = executed.written + executed.deleted == 0 && !executed.failures.is_empty();
         self.guard.acted(&cluster, in_vain, now);
         if let Some(up) = self.links.up(&cluster) {
-            for (object, version) in &executed.versions {
+            for (object, version) in executed.versions.iter().chain(&executed.books) {
                 up.cache.wrote(object, version);
             }
             for (object, uid) in &executed.gone {
