@@ -146,7 +146,8 @@ impl Stage {
         for (cluster, faults) in &process.faults {
             let name: ClusterName = cluster.parse().map_err(|_| format!("{cluster} is no name"))?;
             let inner = self.sandbox.faulty_client(cluster, faults).map_err(|error| error.to_string())?;
-            clients.insert(name, middle::client(inner, self.guard.clone(), process.stale.clone(), self.sabotage));
+            clients
+                .insert(name, middle::client(cluster, inner, self.guard.clone(), process.stale.clone(), self.sabotage));
         }
         let policy =
             Policy { allow_disruption: self.sabotage == Some(Sabotage::DeleteBeforeEmpty), ..Policy::default() };
@@ -202,6 +203,9 @@ impl Stage {
                     self.trace.say(format!("run {number} was killed"));
                 }
             }
+        }
+        if let Some(first) = self.guard.violations().into_iter().next() {
+            return Err(first);
         }
         let most = 2_000 + 100 * (seconds + 1) * attempts.len() as u64;
         if requests > most {

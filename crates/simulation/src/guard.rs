@@ -7,12 +7,16 @@ use api_server::http::RequestLine;
 use api_server::store::Change;
 use api_server::{Answer, ApiServer, Kind, Request, Verb, kinds};
 use http::Method;
+use http::request::Parts;
 use sandbox::Census;
 use serde_json::Value as Json;
 use tokio::task::JoinSet;
 
 use crate::promise::{Promise, Violation};
 use crate::trace::Trace;
+
+/// So many requests of one run are not answered any more.
+const FAR_TOO_MANY: u64 = 30_000;
 
 /// Sees everything. Copies are the same.
 #[derive(Clone)]
@@ -81,9 +85,23 @@ impl Guard {
         self.seen().values.clone()
     }
 
-    /// A request is about to be sent.
-    pub(crate) fn sent(&self) {
-        self.seen().requests += 1;
+    /// A request is about to be sent. Says whether it may be: a run that never stops would never end, and after a broken
+    /// promise nothing matters any more.
+    pub(crate) fn sends(&self, cluster: &str, parts: &Parts, body: &[u8]) -> bool {
+        let enough = {
+            let mut seen = self.seen();
+            seen.requests += 1;
+            seen.requests > FAR_TOO_MANY || !seen.violations.is_empty()
+        };
+        let dry_run = parts.uri.query().is_some_and(|query| query.contains("dryRun"));
+        if parts.method == Method::DELETE && !dry_run {
+            let body: Json = serde_json::from_slice(body).unwrap_or_default();
+            if body.pointer("/preconditions/uid").is_none() {
+                let what = format!("{cluster}: DELETE {} would take whatever has that name", parts.uri.path());
+                self.violated(Promise::DeletesAreExact, what);
+            }
+        }
+        !enough
     }
 
     /// A request was executed.
@@ -174,7 +192,7 @@ impl Guard {
     fn secret(&self, cluster: &str, name: String, secret: &Json, gone: bool) {
         let data = secret.get("data").cloned().unwrap_or_default();
         let values = data.as_object().into_iter().flat_map(|data| data.values()).filter_map(Json::as_str);
-        self.seen().values.extend(values.filter(|value| value.len() > 8).map(str::to_owned));
+        self.seen().values.extend(values.filter(|value| value.len() >= 8).map(str::to_owned));
         if !name.contains("-passwords") {
             return;
         }

@@ -15,9 +15,15 @@ use crate::guard::Guard;
 use crate::sabotage::{Sabotage, Spoiler};
 
 /// A client whose requests the guard counts.
-pub(crate) fn client(inner: Client, guard: Guard, stale: Stale, sabotage: Option<Sabotage>) -> Client {
-    let spoiler = Arc::new(Mutex::new(Spoiler::new(sabotage)));
-    Client::new(Middle { inner, guard, stale, spoiler }, "default")
+pub(crate) fn client(
+    cluster: &'static str,
+    inner: Client,
+    guard: Guard,
+    stale: Stale,
+    sabotage: Option<Sabotage>,
+) -> Client {
+    let spoiler = Arc::new(Mutex::new(Spoiler::new(sabotage, cluster)));
+    Client::new(Middle { cluster, inner, guard, stale, spoiler }, "default")
 }
 
 /// Gives what was answered before, every now and then. Copies are the same.
@@ -58,6 +64,7 @@ fn is_read(method: &Method, uri: &Uri) -> bool {
 
 #[derive(Clone)]
 struct Middle {
+    cluster: &'static str,
     inner: Client,
     guard: Guard,
     stale: Stale,
@@ -88,7 +95,9 @@ impl Middle {
         let (mut parts, body) = request.into_parts();
         let mut bytes = body.collect().await?.to_bytes().to_vec();
         self.spoiler(|spoiler| spoiler.request(&mut parts, &mut bytes));
-        self.guard.sent();
+        if !self.guard.sends(self.cluster, &parts, &bytes) {
+            return std::future::pending().await;
+        }
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
         let answer = self.inner.send(Request::from_parts(parts, Body::from(bytes))).await;
         let answer = if self.stale.follows(&method, &uri) { self.aged(&uri, answer?).await } else { answer };

@@ -14,6 +14,8 @@ pub enum Promise {
     OthersUntouched,
     /// What the file has is never deleted, whatever could be seen of it.
     UnknownStays,
+    /// Whatever is deleted is the very object that was meant: the request names its UID.
+    DeletesAreExact,
     /// A bridge or a recorder with people on it is never deleted.
     BusyStays,
     /// Nothing that is done costs a caller the bridge or the media.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use http::{Method, Uri, request::Parts};
 use serde_json::{Value as Json, json};
 
+use crate::promise::Promise;
+
 /// A planted bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sabotage {
@@ -42,6 +44,22 @@ impl Sabotage {
         Self::LeakSecret,
     ];
 
+    /// The promises of which it breaks at least one, if it is noticed for what it is.
+    #[must_use]
+    pub const fn breaks(self) -> &'static [Promise] {
+        match self {
+            Self::SkipPreconditions => &[Promise::DeletesAreExact],
+            Self::SilenceIsAbsence => &[Promise::UnknownStays, Promise::BusyStays, Promise::PasswordsStay],
+            Self::MissedChange => &[Promise::Converges],
+            Self::DeleteBeforeEmpty => &[Promise::BusyStays],
+            Self::StaleEvidence => &[Promise::SecondRunIsIdle, Promise::BusyStays],
+            Self::RerollSecret => &[Promise::PasswordsStay],
+            Self::RenumberPort => &[Promise::PortsStay],
+            Self::GateMediaOnReadiness => &[Promise::MediaUngated],
+            Self::LeakSecret => &[Promise::NothingLeaks],
+        }
+    }
+
     /// As it is called on a command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -70,8 +88,10 @@ pub(crate) struct Spoiler {
 }
 
 impl Spoiler {
-    pub(crate) const fn new(bug: Option<Sabotage>) -> Self {
-        Self { bug, old: BTreeMap::new(), counter: 0, password: None }
+    pub(crate) fn new(bug: Option<Sabotage>, cluster: &str) -> Self {
+        // What is made anew in one cluster is not what is made in another.
+        let counter = cluster.bytes().map(u64::from).sum::<u64>() % 9 * 1000;
+        Self { bug, old: BTreeMap::new(), counter, password: None }
     }
 
     /// What is really sent.

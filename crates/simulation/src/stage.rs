@@ -85,8 +85,9 @@ async fn play(script: &Script, sabotage: Option<Sabotage>) -> Result<Story, Brok
         Ok(stage) => stage,
         Err(why) => return Err(Broken::unplayed(script, why, Tally::default(), trace)),
     };
-    let mut violations: Vec<Violation> = stage.all_of_it(script).await.err().into_iter().collect();
-    violations.extend(stage.guard.violations());
+    let ended = stage.all_of_it(script).await.err();
+    let mut violations = stage.guard.violations();
+    violations.extend(ended.filter(|last| !violations.contains(last)));
     let Stage { sandbox, mut tally, .. } = stage;
     sandbox.stop().await;
     tally.seeds = 1;

@@ -21,8 +21,10 @@ fn a_seed_is_played_the_same_again() {
         };
         // On a thread of its own: what is kept by thread, as the keys of hash maps are, is another there.
         let elsewhere = std::thread::spawn(play).join().unwrap();
-        for (number, (one, other)) in play().iter().zip(&elsewhere).enumerate() {
+        let here = play();
+        for (number, (one, other)) in here.iter().zip(&elsewhere).enumerate() {
             assert_eq!(one, other, "seed {seed}, line {number}");
         }
+        assert_eq!(here.len(), elsewhere.len(), "seed {seed}");
     }
 }

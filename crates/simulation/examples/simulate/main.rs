@@ -168,7 +168,11 @@ impl Played {
                 if arguments.sabotage.is_none() {
                     eprint!("{}", report::broken(&broken, arguments.trace));
                 }
-                state.broken.push(broken);
+                // A planted bug is noticed when it is called by its name.
+                let named = |bug: Sabotage| broken.violations.iter().any(|it| bug.breaks().contains(&it.promise));
+                if arguments.sabotage.is_none_or(named) {
+                    state.broken.push(broken);
+                }
             }
         }
         let now = Instant::now();
