@@ -63,7 +63,7 @@ const fn open(name: &'static str, request: &'static str, line: &'static str) -> 
 }
 
 /// All of them.
-pub(crate) const OPEN: [Open; 10] = [
+pub(crate) const OPEN: [Open; 11] = [
     open("generations of pods", "/pods", "/metadata/generation"),
     open("Foreground deletions of pods", "/pods", "/metadata/finalizers"),
     open("internalTrafficPolicy after a change of type", "/services", "internalTrafficPolicy"),
@@ -73,6 +73,7 @@ pub(crate) const OPEN: [Open; 10] = [
     open("claims that were applied", "/persistentvolumeclaims", "/metadata/resourceVersion"),
     open("owners after a scale", "/statefulsets", "managedFields"),
     open("owners after a scale", "sets/", "with subresource"),
+    open("a second deletion with a version", "DELETE", "code: real 409, memory 200"),
     open("which of several unknown fields an apply names", "", "failed to create typed patch object"),
 ];
 

@@ -189,7 +189,12 @@ impl Trial {
             Scenario::Forgotten => {
                 let api = api(&ground.client("frankfurt"), Kind::ConfigMap, "frankfurt");
                 api.delete("t-data", &DeleteParams::default()).await.map_err(|error| error.to_string())?;
-                ground.as_account(plane, &stored, Removal::None).await.map(drop)
+                let slices = self::api(&ground.client("frankfurt"), Kind::EndpointSlice, "frankfurt");
+                let before = slices.get("t-alpha-a-xmpp-4").await.unwrap().data;
+                ground.as_account(plane, &stored, Removal::None).await?;
+                let after = slices.get("t-alpha-a-xmpp-4").await.map_err(|error| error.to_string())?.data;
+                let kept = before["ports"] == after["ports"];
+                kept.then_some(()).ok_or_else(|| "the shards' numbers were mixed up".to_owned())
             }
             Scenario::Watched => {
                 let path = match self.atom.resource {
@@ -205,7 +210,7 @@ impl Trial {
             }
             Scenario::Said => {
                 let client = ground.sandbox.client_of(cluster, plane.as_str()).unwrap();
-                said(&client, &collection(&self.atom, cluster), self.atom.verb).await
+                said(&client, cluster, &self.atom).await
             }
             Scenario::Leased => {
                 let client = ground.sandbox.client_of(cluster, plane.as_str()).unwrap();
@@ -225,7 +230,7 @@ impl Trial {
                     let _ = asked(&ground.client(cluster), Method::DELETE, &path, None).await;
                 }
             }
-            Scenario::Deleted => {
+            Scenario::Deleted | Scenario::Restored => {
                 // What one plane still has of the other is in the way of a new beginning.
                 let policy = Policy { removal: Removal::Everything, ..Policy::default() };
                 ground.admin(&ground.fleet.loaded(Change::None, AtHand::Yes), &policy).await;
@@ -357,22 +362,19 @@ async fn leased(client: &Client, collection: &str, name: &str) -> Result<(), Str
     asked(client, Method::PUT, &path, Some(&body)).await.map(drop)
 }
 
-/// As a daemon that says something about an object. The server in memory may not serve it, but says so only to those who
-/// may.
-async fn said(client: &Client, collection: &str, verb: Verb) -> Result<(), String> {
-    let body = json!({
-        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": { "name": "t" },
-        "eventTime": "2026-11-23T09:00:00.000000Z", "reportingController": "jitsictl", "reportingInstance": "t",
-        "type": "Normal", "reason": "DriftRepaired", "action": "Apply",
+/// As a daemon that says something about an object. The server in memory keeps no such Events, so it is asked whether
+/// that would be allowed.
+async fn said(client: &Client, cluster: &str, atom: &Atom) -> Result<(), String> {
+    let what = json!({
+        "namespace": namespace(cluster), "group": atom.group, "resource": atom.resource, "verb": atom.verb,
     });
-    let answer = match verb {
-        Verb::Create => asked(client, Method::POST, collection, Some(&body)).await,
-        _ => asked(client, Method::PATCH, &format!("{collection}/t"), Some(&json!({}))).await,
-    };
-    match answer {
-        Err(why) if why.contains("403") => Err(why),
-        _ => Ok(()),
-    }
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": { "resourceAttributes": what },
+    });
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let answer = asked(client, Method::POST, path, Some(&review)).await?;
+    (answer["status"]["allowed"] == true).then_some(()).ok_or_else(|| "that is not allowed".to_owned())
 }
 
 async fn asked(client: &Client, method: Method, path: &str, body: Option<&Json>) -> Result<Json, String> {
