@@ -149,11 +149,8 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break Ended::Stopped,
-                changed = intake.changed() => match changed {
-                    Ok(()) => break Ended::Intake,
-                    // Nobody reads the file any more: what is known of it stays in force.
-                    Err(_) => sleep(self.pace.round).await,
-                },
+                // Without anybody who reads the file, what is known of it stays in force.
+                Ok(()) = intake.changed() => break Ended::Intake,
                 Some(done) = working.next(), if !working.is_empty() => self.settle(done, &mut busy, turn.settled),
                 () = self.news.notified() => sleep(self.pace.debounce).await,
                 () = sleep_until(wake) => {}
