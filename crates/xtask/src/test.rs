@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 }
 
 /// Seeds that are always played, then as many new ones as fit.
-const SIMULATED: [&str; 5] = ["--seeds", "100", "--fresh", "--minutes", "3"];
+const SIMULATED: [&str; 5] = ["--seeds", "40", "--fresh", "--minutes", "3"];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let api_servers = api_servers::ready()?;
