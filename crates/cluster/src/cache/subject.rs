@@ -61,7 +61,8 @@ impl Subject {
         let namespace = cluster.namespace();
         let ours = |request: Request| request.query("labelSelector", &format!("{}={fleet}", labels::FLEET));
         match self {
-            // By its name, so that rights to this one namespace are enough.
+            // By its name, so that rights to this one namespace are enough; they take a ClusterRole, and without them it
+            // is read from time to time.
             Self::Namespace => Request::kind(verb, Method::GET, Kind::Namespace, None)
                 .query("fieldSelector", &format!("metadata.name={namespace}")),
             Self::Kind(kind) => ours(Request::kind(verb, Method::GET, kind, Some(namespace))),

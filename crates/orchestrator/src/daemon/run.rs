@@ -207,7 +207,7 @@ impl Daemon {
     ) -> Result<Instant, Ended> {
         let begun = Instant::now();
         let later = begun + self.pace.round;
-        let round = match self.look(loaded, options).await {
+        let (session, mut round) = match self.look(loaded, options).await {
             Ok(Some((session, round))) => (Arc::new(session), round),
             Ok(None) => {
                 self.teller.waiting(self.links.states(), self.leases.states());
@@ -218,7 +218,6 @@ impl Daemon {
                 return Ok(begun + self.pace.ask);
             }
         };
-        let (session, mut round) = round;
         self.leases.follow(&session.loaded.fleet, &self.links);
         if let Some(text) = turns.adopts(&round, loaded) {
             return Err(Ended::Adopted(text));
