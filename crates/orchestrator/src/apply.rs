@@ -13,6 +13,7 @@ use crate::connect::usage;
 use crate::execute::{Executed, Execution, execute, failure};
 use crate::report::{ClusterOutcome, Event, Failure, Outcome, Verdict};
 use crate::round::Round;
+use crate::vain::InVain;
 use crate::{Fatal, Options, Session, secrets};
 
 /// The shortest and the longest pause between two looks when nothing can be done but wait.
@@ -48,7 +49,7 @@ pub async fn apply(loaded: &Loaded, options: &Options, tell: &(dyn Fn(Event) + S
                 sleep(pause.min(left)).await;
                 pause = (pause * 2).min(PAUSE_AT_FAILURE);
             } else {
-                pause = PAUSE.0;
+                pause = (pause / 2).max(PAUSE.0);
             }
         } else if run.has_converged(&round) {
             if run.policy.removal == Removal::Everything {
@@ -67,18 +68,6 @@ pub async fn apply(loaded: &Loaded, options: &Options, tell: &(dyn Fn(Event) + S
         }
         // Drains that have not led to anything are taken back before we leave.
         run.policy.last_call = run.policy.last_call || Instant::now() >= deadline;
-    }
-}
-
-/// Notices that the very steps of the round before are to be taken again, though all of them worked.
-#[derive(Default)]
-struct InVain(Vec<Step>);
-
-impl InVain {
-    fn again(&mut self, steps: &[Step]) -> bool {
-        let again = self.0 == steps;
-        self.0 = steps.to_vec();
-        again
     }
 }
 
@@ -386,20 +375,4 @@ fn notes(fleet: &fleet::Fleet, round: &Round) -> Vec<Event> {
         }
     }
     notes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_undone_behind_us_is_noticed_and_what_goes_on_is_not() {
-        let apply = |unit: UnitId| Step::Apply { unit, cluster: "hq".parse().unwrap(), objects: Vec::new() };
-        let (web, pool) = (UnitId::Haproxy, UnitId::Pool("eu".parse().unwrap()));
-        let mut in_vain = InVain::default();
-        assert!(!in_vain.again(&[apply(web.clone()), apply(pool.clone())]));
-        assert!(!in_vain.again(&[apply(pool.clone())]));
-        assert!(in_vain.again(&[apply(pool)]));
-        assert!(!in_vain.again(&[apply(web)]));
-    }
 }

@@ -26,6 +26,7 @@ mod rehearse;
 mod remember;
 mod round;
 mod secrets;
+mod vain;
 mod wire;
 
 pub use apply::apply;

@@ -234,7 +234,8 @@ impl Stage {
         if let Some(callers) = &self.callers {
             callers.stop_arrivals();
             let begun = tokio::time::Instant::now();
-            while callers.report().conferences_now > 0 {
+            // Who was thrown out a moment ago is in no conference, and about to come back.
+            while !callers.settled() || callers.report().conferences_now > 0 {
                 if begun.elapsed() > LAST_CALL {
                     return Err(Promise::Played.broken("there are callers who never leave"));
                 }

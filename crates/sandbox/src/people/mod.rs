@@ -64,11 +64,17 @@ impl People {
         self.engine().stop_arrivals();
     }
 
+    /// Whether nobody is on the way in or back.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        self.engine().settled()
+    }
+
     /// Waits until nobody is on the way in or back; says whether that came within ten minutes.
     pub async fn settle(&self) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < SETTLE {
-            if self.engine().settled() {
+            if self.settled() {
                 return true;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
