@@ -37,7 +37,7 @@ pub(crate) enum Scenario {
     Forgotten,
     /// The daemon's watch begins.
     Watched,
-    /// The daemon's Lease is made, read and renewed.
+    /// Who changes something takes the plane's Lease, whether there is one already or not.
     Leased,
     /// The daemon tells of an object, by an Event.
     Said,
@@ -71,6 +71,7 @@ pub(crate) fn of(ground: &Ground, plane: Plane, cluster: &str, atom: &Atom) -> O
         return None;
     }
     Some(match (atom.resource, atom.verb) {
+        ("leases", Verb::Delete) => Deleted,
         ("leases", _) => Leased,
         ("events", _) => Said,
         (_, Verb::Watch) => Watched,
@@ -139,17 +140,13 @@ impl Trial {
                 ground.as_account(plane, &stored, Removal::None).await?;
                 api.get(&name).await.map(drop).map_err(|error| error.to_string())
             }
-            Scenario::Drifted => {
-                let kind = kind(&self.atom).unwrap();
-                let api = api(&ground.client(cluster), kind, cluster);
-                let name = last(&api, plane, kind).await;
-                let drift = json!({ "metadata": { "labels": { "app.kubernetes.io/part-of": null } } });
-                let somebody = PatchParams { field_manager: Some("kubectl-edit".to_owned()), ..PatchParams::default() };
-                api.patch(&name, &somebody, &Patch::Merge(&drift)).await.map_err(|error| error.to_string())?;
-                ground.as_account(plane, &stored, Removal::None).await?;
-                let labels = api.get(&name).await.map_err(|error| error.to_string())?.metadata.labels;
-                let back = labels.is_some_and(|labels| labels.contains_key("app.kubernetes.io/part-of"));
-                back.then_some(()).ok_or_else(|| "the label did not come back".to_owned())
+            Scenario::Drifted => drifted(ground, plane, cluster, kind(&self.atom).unwrap()).await,
+            Scenario::Leased => {
+                if self.atom.verb == Verb::Create {
+                    let path = self.lease(plane, cluster);
+                    asked(&ground.client(cluster), Method::DELETE, &path, None).await?;
+                }
+                drifted(ground, plane, cluster, Kind::Service).await
             }
             Scenario::Left => {
                 let kind = kind(&self.atom).unwrap();
@@ -169,7 +166,10 @@ impl Trial {
                     ground.admin(&fleet.loaded(Change::None, AtHand::Yes), &policy).await;
                 }
                 ground.as_account(plane, &stored, Removal::Everything).await?;
-                let (place, kind) = (cluster, kind(&self.atom).unwrap());
+                let (place, Some(kind)) = (cluster, kind(&self.atom)) else {
+                    let left = asked(&ground.client(cluster), Method::GET, &self.lease(plane, cluster), None).await;
+                    return left.map_or(Ok(()), |_| Err("the Lease is left".to_owned()));
+                };
                 let left = own(&api(&ground.client(place), kind, place), plane).await.len();
                 if left == 0 { Ok(()) } else { Err(format!("{left} of {kind} are left")) }
             }
@@ -212,10 +212,6 @@ impl Trial {
                 let client = ground.sandbox.client_of(cluster, plane.as_str()).unwrap();
                 said(&client, cluster, &self.atom).await
             }
-            Scenario::Leased => {
-                let client = ground.sandbox.client_of(cluster, plane.as_str()).unwrap();
-                leased(&client, &collection(&self.atom, cluster), &format!("t-{plane}")).await
-            }
         }
     }
 
@@ -223,13 +219,6 @@ impl Trial {
     pub(crate) async fn repair(&self, ground: &Ground) {
         match self.scenario {
             Scenario::Nothing | Scenario::Watched | Scenario::Said => {}
-            Scenario::Leased => {
-                for (plane, cluster) in [("control", "hq"), ("data", "frankfurt")] {
-                    let path = format!("{}/t-{plane}", collection(&self.atom, cluster));
-                    // It may never have been made.
-                    let _ = asked(&ground.client(cluster), Method::DELETE, &path, None).await;
-                }
-            }
             Scenario::Deleted | Scenario::Restored => {
                 // What one plane still has of the other is in the way of a new beginning.
                 let policy = Policy { removal: Removal::Everything, ..Policy::default() };
@@ -238,6 +227,11 @@ impl Trial {
             }
             _ => ground.repair().await,
         }
+    }
+
+    /// The path of the plane's Lease.
+    fn lease(&self, plane: Plane, cluster: &str) -> String {
+        format!("{}/t-{plane}", collection(&self.atom, cluster))
     }
 
     /// What is made to be missing: for a right to read in the control cluster, what is copied from there.
@@ -351,15 +345,18 @@ fn collection(atom: &Atom, cluster: &str) -> String {
     format!("{group}/namespaces/{}/{}", namespace(cluster), atom.resource)
 }
 
-/// As a daemon that becomes the leader and goes on.
-async fn leased(client: &Client, collection: &str, name: &str) -> Result<(), String> {
-    let mut body =
-        json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": name }, "spec": {} });
-    let made = asked(client, Method::POST, collection, Some(&body)).await?;
-    body["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"].clone();
-    let path = format!("{collection}/{name}");
-    asked(client, Method::GET, &path, None).await?;
-    asked(client, Method::PUT, &path, Some(&body)).await.map(drop)
+/// A label is taken away by hand; it comes back.
+async fn drifted(ground: &Ground, plane: Plane, cluster: &str, kind: Kind) -> Result<(), String> {
+    let api = api(&ground.client(cluster), kind, cluster);
+    let name = last(&api, plane, kind).await;
+    let drift = json!({ "metadata": { "labels": { "app.kubernetes.io/part-of": null } } });
+    let somebody = PatchParams { field_manager: Some("kubectl-edit".to_owned()), ..PatchParams::default() };
+    api.patch(&name, &somebody, &Patch::Merge(&drift)).await.map_err(|error| error.to_string())?;
+    let stored = ground.fleet.loaded(Change::None, AtHand::No);
+    ground.as_account(plane, &stored, Removal::None).await?;
+    let labels = api.get(&name).await.map_err(|error| error.to_string())?.metadata.labels;
+    let back = labels.is_some_and(|labels| labels.contains_key("app.kubernetes.io/part-of"));
+    back.then_some(()).ok_or_else(|| "the label did not come back".to_owned())
 }
 
 /// As a daemon that says something about an object. The server in memory keeps no such Events, so it is asked whether

@@ -48,7 +48,7 @@ pub use fence::{Fence, Fenced};
 pub use health::Health;
 pub use inventory::Shelf;
 pub use kubeconfig::Kubeconfigs;
-pub use lease::{Held, LeaseKeeper, NotTaken, Standing, Terms};
+pub use lease::{LeaseKeeper, Standing, Terms};
 pub use look::{Look, known};
 pub use objects::{Created, Deletion};
 pub use proxy::Proxies;

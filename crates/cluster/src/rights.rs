@@ -180,7 +180,7 @@ impl Draft<'_> {
     /// The home of the plane: who holds its Lease writes.
     fn lead(&mut self, plane: Plane) {
         let lease = Names(&self.fleet.name).record(plane);
-        self.allow_named("coordination.k8s.io", "leases", vec![lease], &[Verb::Get, Verb::Update]);
+        self.allow_named("coordination.k8s.io", "leases", vec![lease], &[Verb::Get, Verb::Update, Verb::Delete]);
         // A name that does not exist yet can't limit anything.
         self.allow("coordination.k8s.io", "leases", &[Verb::Create]);
     }

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use clock::Clock;
 use cluster::{
-    ApplyMode, Before, Cluster, ErrorKind, Fence, Held, LeaseKeeper, Limits, NotTaken, Options, Proxies, RunKey, Shelf,
-    Standing,
+    ApplyMode, Before, Cluster, ErrorKind, Fence, LeaseKeeper, Limits, Options, Proxies, RunKey, Shelf, Standing,
 };
 use fleet::{FleetName, Index, Plane};
 use jiff::SignedDuration;
@@ -427,33 +426,38 @@ async fn an_hour_costs_a_request_per_renewal_and_one_per_look() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_passes_by_takes_what_is_free_and_leaves_what_is_not() {
+async fn who_passes_by_knows_at_once_whose_it_is() {
     let ground = Ground::new().await;
     let faults = Faults::new(0);
     let home = ground.reach(HOME, &faults);
     let (fleet, clock) = (fleet(), ground.clock.fork());
-    let take = |name: &'static str, seed| home.take_lease(&fleet, Plane::Data, name, clock.clone(), seed);
+    let pursue = |name: &'static str, seed| home.pursue_lease(&fleet, Plane::Data, name, clock.clone(), seed);
+    let follows = |keeper: &LeaseKeeper, of: &str| matches!(keeper.standing(), Standing::Following { holder, .. } if holder == of);
+    let leads = |keeper: &LeaseKeeper| {
+        matches!(keeper.standing(), Standing::Leading { .. }) && keeper.fence().check(seconds(10)).is_ok()
+    };
     let begun = Instant::now();
-    let first = take("apply-1", 1).await.unwrap();
-    assert!(begun.elapsed() < seconds(1) && first.fence().check(seconds(10)).is_ok());
-    assert_eq!(take("apply-2", 2).await.unwrap_err(), held("apply-1"));
-    assert!(begun.elapsed() < seconds(8), "{:?}", begun.elapsed());
+    let first = pursue("run-1", 1).await.unwrap();
+    assert!(leads(&first));
+    let second = pursue("run-2", 2).await.unwrap();
+    assert!(follows(&second, "run-1") && begun.elapsed() < seconds(1), "{:?}", begun.elapsed());
     first.release().await;
-    let second = take("apply-2", 2).await.unwrap();
-    assert!(begun.elapsed() < seconds(9));
-    assert!(second.fence().check(seconds(10)).is_ok());
+    second.subscribe().changed().await.unwrap();
+    assert!(leads(&second) && begun.elapsed() < seconds(4), "{:?}", begun.elapsed());
     // It ends without a word.
     drop(second);
     let begun = Instant::now();
-    let third = take("apply-3", 3).await.unwrap();
-    assert!((seconds(15)..seconds(17)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
-    third.release().await;
+    let third = pursue("run-3", 3).await.unwrap();
+    assert!(follows(&third, "run-2"));
+    third.subscribe().changed().await.unwrap();
+    assert!(leads(&third) && (seconds(15)..seconds(17)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    // Nothing is left to lead.
+    third.remove().await.unwrap();
+    let fourth = pursue("run-4", 4).await.unwrap();
+    assert!(matches!(fourth.standing(), Standing::Leading { transitions: 0, .. }), "{:?}", fourth.standing());
+    fourth.release().await;
     faults.partition_with_resets();
-    assert!(matches!(take("apply-4", 4).await, Err(NotTaken::Failed(error)) if error.is_unreachable()));
-}
-
-fn held(holder: &str) -> NotTaken {
-    NotTaken::Held(Held { plane: Plane::Data, holder: holder.to_owned() })
+    assert!(pursue("run-5", 5).await.unwrap_err().is_unreachable());
 }
 
 #[tokio::test(start_paused = true)]

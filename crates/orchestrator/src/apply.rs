@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use cluster::{Cluster, Fence};
 use fleet::load::Loaded;
 use fleet::{ClusterName, Plane};
 use manifest::{ObjectRef, UnitId};
@@ -10,7 +11,8 @@ use plan::{BlockedBy, Known, Plan, Policy, Removal, Step};
 use tokio::time::{Instant, sleep};
 
 use crate::connect::usage;
-use crate::execute::{Executed, Execution, execute, failure};
+use crate::execute::{Executed, Execution, behind, execute, failure};
+use crate::hold::{Hold, Turn};
 use crate::report::{ClusterOutcome, Event, Failure, Outcome, Verdict};
 use crate::round::Round;
 use crate::vain::InVain;
@@ -28,47 +30,24 @@ const PAUSE_AT_FAILURE: Duration = Duration::from_secs(5);
 /// When nothing could be begun; nothing was written then.
 pub async fn apply(loaded: &Loaded, options: &Options, tell: &(dyn Fn(Event) + Sync)) -> Result<Outcome, Fatal> {
     let started = Instant::now();
-    let deadline = started + options.timeout;
     let session = Session::open(loaded, options, tell).await?;
-    let mut run = Run::new(&session, tell, options.policy.clone());
-    let mut pause = PAUSE.0;
-    let mut in_vain = InVain::default();
-    loop {
-        let mut round = Round::look(&session, &run.policy).await?;
-        run.begin(&mut round).await?;
-        run.report(&round);
-        let steps = run.possible(&round.plan);
-        if !steps.is_empty() {
-            let before = (run.done.written, run.done.deleted);
-            let again = in_vain.again(&steps);
-            run.act(&mut round, steps).await;
-            if again || before == (run.done.written, run.done.deleted) {
-                // What could not be done now, or was undone, is done ever more slowly: a cluster may be gone, and
-                // somebody may change back what we write.
-                let left = deadline.saturating_duration_since(Instant::now());
-                sleep(pause.min(left)).await;
-                pause = (pause * 2).min(PAUSE_AT_FAILURE);
-            } else {
-                pause = (pause / 2).max(PAUSE.0);
-            }
-        } else if run.has_converged(&round) {
-            if run.policy.removal == Removal::Everything {
-                run.sweep().await;
-            } else {
-                run.remember(&mut round, true).await;
-            }
-            return Ok(run.outcome(&round, Verdict::Converged, started));
-        } else if run.policy.last_call || !run.has_hope(&round) {
-            let verdict = run.verdict(&round);
-            return Ok(run.outcome(&round, verdict, started));
-        } else {
-            let left = deadline.saturating_duration_since(Instant::now());
-            sleep(pause.min(left)).await;
-            pause = (pause * 2).min(PAUSE.1);
+    let mut run = Run::new(&session, tell, options.policy.clone(), BTreeMap::new());
+    let mut hold = Hold::new(&options.place, &loaded.fleet.name);
+    let mut ended = run.until_done(&mut hold, started).await;
+    let gone = match &ended {
+        Ok(outcome) if outcome.verdict == Verdict::Converged && options.policy.removal == Removal::Everything => {
+            session.planes.clone()
         }
-        // Drains that have not led to anything are taken back before we leave.
-        run.policy.last_call = run.policy.last_call || Instant::now() >= deadline;
+        _ => BTreeSet::new(),
+    };
+    let left = hold.end(&gone).await;
+    if let Ok(outcome) = &mut ended
+        && !left.is_empty()
+    {
+        outcome.verdict = Verdict::Failed;
+        outcome.failures.extend(left.iter().map(|error| failure(error, None, None)));
     }
+    ended
 }
 
 /// A run of `apply`.
@@ -76,14 +55,120 @@ pub(crate) struct Run<'a> {
     pub(crate) session: &'a Session<'a>,
     pub(crate) tell: &'a (dyn Fn(Event) + Sync),
     pub(crate) policy: Policy,
+    /// What the writes of a plane have to go by.
+    pub(crate) fences: BTreeMap<Plane, Fence>,
+    /// The hash of the file that a daemon keeps, if this is a round of one.
+    pub(crate) kept_file: Option<String>,
+    /// What this run is to each plane, once it was asked.
+    pub(crate) turns: BTreeMap<Plane, Turn>,
     done: Executed,
     /// Of the last round that did something.
     pub(crate) failures: Vec<Failure>,
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(session: &'a Session<'a>, tell: &'a (dyn Fn(Event) + Sync), policy: Policy) -> Self {
-        Self { session, tell, policy, done: Executed::default(), failures: Vec::new() }
+    pub(crate) fn new(
+        session: &'a Session<'a>,
+        tell: &'a (dyn Fn(Event) + Sync),
+        policy: Policy,
+        fences: BTreeMap<Plane, Fence>,
+    ) -> Self {
+        let (turns, done, failures) = (BTreeMap::new(), Executed::default(), Vec::new());
+        Self { session, tell, policy, fences, kept_file: None, turns, done, failures }
+    }
+
+    async fn until_done(&mut self, hold: &mut Hold, started: Instant) -> Result<Outcome, Fatal> {
+        let deadline = started + self.session.options.timeout;
+        let mut pause = PAUSE.0;
+        let mut in_vain = InVain::default();
+        loop {
+            let mut round = Round::look(self.session, &self.policy).await?;
+            self.begin(&mut round).await?;
+            self.report(&round);
+            let mut steps = self.possible(&round.plan);
+            let waits = !steps.is_empty();
+            if waits {
+                self.claim(hold, &round).await?;
+                steps.retain(|step| step.plane().is_none_or(|plane| self.is_ours(plane)));
+            }
+            let left = |pause: Duration| pause.min(deadline.saturating_duration_since(Instant::now()));
+            if !steps.is_empty() {
+                let before = (self.done.written, self.done.deleted);
+                let again = in_vain.again(&steps);
+                self.act(&mut round, steps).await;
+                if again || before == (self.done.written, self.done.deleted) {
+                    // What could not be done now, or was undone, is done ever more slowly: a cluster may be gone, and
+                    // somebody may change back what we write.
+                    sleep(left(pause)).await;
+                    pause = (pause * 2).min(PAUSE_AT_FAILURE);
+                } else {
+                    pause = (pause / 2).max(PAUSE.0);
+                }
+            } else if self.has_converged(&round) {
+                if self.policy.removal == Removal::Everything {
+                    self.claim(hold, &round).await?;
+                    self.sweep().await;
+                } else {
+                    self.remember(&mut round, true).await;
+                }
+                return Ok(self.outcome(&round, Verdict::Converged, started));
+            } else if self.policy.last_call || !(waits || self.has_hope(&round)) {
+                let verdict = self.verdict(&round);
+                return Ok(self.outcome(&round, verdict, started));
+            } else if waits {
+                self.instruct(&mut round).await;
+                hold.changes(left(pause)).await;
+                pause = (pause * 2).min(PAUSE_AT_FAILURE);
+            } else {
+                sleep(left(pause)).await;
+                pause = (pause * 2).min(PAUSE.1);
+            }
+            // Drains that have not led to anything are taken back before we leave.
+            self.policy.last_call = self.policy.last_call || Instant::now() >= deadline;
+        }
+    }
+
+    /// Asks for the Leases of the planes of this run, and learns whose turn it is.
+    async fn claim(&mut self, hold: &mut Hold, round: &Round) -> Result<(), Fatal> {
+        self.failures.clear();
+        let absent = round.without_namespace();
+        let homes = round.policy.planes.iter().filter_map(|plane| Some((*plane, self.session.home(*plane)?.clone())));
+        let failed = hold.claim(homes.filter(|(_, home)| !absent.contains(home.name())).collect()).await;
+        for error in failed {
+            let failure = failure(&error, None, None);
+            (self.tell)(Event::Failed(failure.clone()));
+            self.failures.push(failure);
+        }
+        let turns = hold.turns();
+        self.fences = hold.fences();
+        for (plane, turn) in turns.iter().filter(|(plane, turn)| self.turns.get(plane) != Some(turn)) {
+            let home = self.session.home_name(*plane);
+            let text = match turn {
+                Turn::Ours => continue,
+                Turn::Daemon(_) if self.policy.removal != Removal::None => {
+                    return Err(Fatal::Usage(vec![usage(
+                        home,
+                        format!("cluster {home}: {turn} keeps the {plane} plane, and would make anew what is deleted"),
+                        "stop the daemon first, then run the command again".to_owned(),
+                    )]));
+                }
+                Turn::Daemon(_) => format!("{turn} keeps the {plane} plane: it is told what to do, and followed"),
+                Turn::Run(_) => format!("{turn} is at work on the {plane} plane: waiting for its end"),
+                Turn::Unknown(why) => format!("it is not known any more who may write the {plane} plane: {why}"),
+            };
+            (self.tell)(Event::Note { cluster: Some(home.clone()), text, hint: None });
+        }
+        self.turns = turns;
+        Ok(())
+    }
+
+    fn is_ours(&self, plane: Plane) -> bool {
+        self.turns.get(&plane) == Some(&Turn::Ours)
+    }
+
+    /// A cluster as those see it who write for a plane.
+    pub(crate) fn home(&self, plane: Plane) -> Option<Cluster> {
+        self.session.home(plane).map(|home| behind(&self.fences, plane, home))
     }
 
     /// Prepares what plans take for granted: namespaces, and secret values.
@@ -153,16 +238,19 @@ impl<'a> Run<'a> {
     }
 
     async fn act(&mut self, round: &mut Round, steps: Vec<Step>) {
-        self.failures.clear();
         let fleet = &self.session.loaded.fleet;
+        self.instruct(round).await;
         if !self.remember(round, false).await {
             return;
         }
         // What is being deleted needs no passwords: making them would put off everything else, again and again.
         let wanted = self.policy.removal == Removal::None && round.policy.has_plane(Plane::Control);
         if round.secrets.to_make && wanted {
-            // What reads them is rendered anew: its pods carry a hash that is keyed with them.
-            return self.make_secrets(round).await;
+            if self.is_ours(Plane::Control) {
+                // What reads them is rendered anew: its pods carry a hash that is keyed with them.
+                self.make_secrets(round).await;
+            }
+            return;
         }
         let plan = Plan { steps, ..round.plan.clone() };
         let shelves = round.looks.iter().map(|(name, look)| (name.clone(), look.shelves.clone())).collect();
@@ -176,6 +264,7 @@ impl<'a> Run<'a> {
                 observed: &round.observed,
                 shelves: &shelves,
                 clusters: &self.session.clusters,
+                fences: &self.fences,
                 secrets: &round.secrets.values,
                 servers: &servers,
                 refused: &self.done.refused,
@@ -197,7 +286,7 @@ impl<'a> Run<'a> {
             Some(cluster) => secrets::restore(fleet, cluster, &mut round.secrets).await,
             None => Ok(()),
         };
-        let made = match (restored, self.session.home(Plane::Control)) {
+        let made = match (restored, self.home(Plane::Control)) {
             (Ok(()), Some(control)) => {
                 let entropy = &self.session.options.place.entropy;
                 secrets::make(fleet, &control, &round.desire.desired, &mut round.secrets, entropy).await

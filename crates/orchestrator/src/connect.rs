@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster::{Cluster, ErrorKind, Fence, RunKey};
+use cluster::{Cluster, ErrorKind, RunKey};
 use fleet::load::Loaded;
 use fleet::{ClusterName, Plane};
 use futures::future::join_all;
@@ -44,8 +44,6 @@ pub struct Session<'a> {
     pub unreachable: BTreeMap<ClusterName, String>,
     /// Hashes secret values in this run.
     pub run_key: RunKey,
-    /// What writes for a plane have to go by, where others may write for it too.
-    pub(crate) fences: BTreeMap<Plane, Fence>,
 }
 
 impl<'a> Session<'a> {
@@ -81,7 +79,6 @@ impl<'a> Session<'a> {
             identities: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             run_key: connect.run_key.clone(),
-            fences: BTreeMap::new(),
         };
         let mut usage = Vec::new();
         let mut failed = Vec::new();
@@ -126,8 +123,7 @@ impl<'a> Session<'a> {
         }
         let (identities, unreachable) = (BTreeMap::new(), BTreeMap::new());
         let run_key = connect.run_key;
-        let fences = BTreeMap::new();
-        Ok(Self { loaded, options, planes: BTreeSet::new(), clusters, identities, unreachable, run_key, fences })
+        Ok(Self { loaded, options, planes: BTreeSet::new(), clusters, identities, unreachable, run_key })
     }
 
     /// Names that mean the same cluster and namespace, and clusters that the file pins to another UID.
@@ -206,15 +202,9 @@ impl<'a> Session<'a> {
         self.options.place.clock.now()
     }
 
-    /// The home of a plane, if it answers: behind the plane's fence.
-    #[must_use]
-    pub fn home(&self, plane: Plane) -> Option<Cluster> {
-        self.clusters.get(self.home_name(plane)).map(|home| self.behind_fence(plane, home))
-    }
-
-    /// A cluster as those see it who write for a plane.
-    pub(crate) fn behind_fence(&self, plane: Plane, cluster: &Cluster) -> Cluster {
-        self.fences.get(&plane).map_or_else(|| cluster.clone(), |fence| cluster.fenced(fence.clone()))
+    /// The home of a plane, if it answers.
+    pub(crate) fn home(&self, plane: Plane) -> Option<&Cluster> {
+        self.clusters.get(self.home_name(plane))
     }
 
     /// The name of a plane's home cluster.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cluster::{ApplyMode, Before, Cluster, ClusterError, ErrorKind, SecretMap, Shelf};
+use cluster::{ApplyMode, Before, Cluster, ClusterError, ErrorKind, Fence, SecretMap, Shelf};
 use fleet::{ClusterName, Fleet, Plane};
 use futures::future::join_all;
 use futures::{StreamExt as _, stream};
@@ -29,6 +29,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) observed: &'a Observed,
     pub(crate) shelves: &'a BTreeMap<ClusterName, BTreeMap<Plane, Shelf>>,
     pub(crate) clusters: &'a BTreeMap<ClusterName, Cluster>,
+    /// What the writes of a plane have to go by.
+    pub(crate) fences: &'a BTreeMap<Plane, Fence>,
     pub(crate) secrets: &'a SecretMap,
     pub(crate) servers: &'a (dyn Fn(&ClusterName, &fleet::ShardName, fleet::Slot) -> (String, u16) + Sync),
     /// Objects that were refused in this run for a reason that time does not heal.
@@ -116,7 +118,8 @@ impl<'a> Site<'a> {
         let applies = self.intend(steps, &mut inventories);
         // What we are about to create is written down first: a crash leaves nothing behind that nobody knows of. And
         // whoever plans by what was true before somebody else's turn learns it here, before anything is done.
-        if !self.shelve(&inventories).await {
+        let planes: BTreeSet<Plane> = steps.iter().filter_map(|step| step.plane()).collect();
+        if !self.shelve(&planes, &inventories).await {
             return;
         }
         self.apply(&applies, &mut inventories).await;
@@ -138,12 +141,12 @@ impl<'a> Site<'a> {
                         Patience::Graceful => None,
                         Patience::Brief => Some(BRIEF),
                     };
-                    match self.cluster.delete_pod(&pod.pod, &pod.uid, grace).await {
+                    match self.of(unit.plane()).delete_pod(&pod.pod, &pod.uid, grace).await {
                         Ok(_) => self.done.deleted += 1,
                         Err(error) => self.fail(&error, Some(unit), None),
                     }
                 }
-                Step::Prune { unit, object, uid, .. } => match self.cluster.delete(object, uid, None).await {
+                Step::Prune { unit, object, uid, .. } => match self.of(unit.plane()).delete(object, uid, None).await {
                     Ok(_) => {
                         self.done.deleted += 1;
                         self.done.gone.push((object.clone(), uid.clone()));
@@ -153,7 +156,12 @@ impl<'a> Site<'a> {
                 },
             }
         }
-        self.shelve(&inventories).await;
+        self.shelve(&planes, &inventories).await;
+    }
+
+    /// The cluster as those see it who write for a plane.
+    fn of(&self, plane: Plane) -> Cluster {
+        behind(self.execution.fences, plane, self.cluster)
     }
 
     /// Writes into the inventories what is about to be applied, and says what that is.
@@ -185,10 +193,11 @@ impl<'a> Site<'a> {
         applies
     }
 
-    async fn shelve(&mut self, inventories: &BTreeMap<Plane, Inventory>) -> bool {
-        for (plane, inventory) in inventories {
+    async fn shelve(&mut self, planes: &BTreeSet<Plane>, inventories: &BTreeMap<Plane, Inventory>) -> bool {
+        for (plane, inventory) in inventories.iter().filter(|(plane, _)| planes.contains(plane)) {
+            let cluster = self.of(*plane);
             let shelf = self.shelves.entry(*plane).or_default();
-            match self.cluster.write_inventory(&self.execution.fleet.name, *plane, shelf, inventory).await {
+            match cluster.write_inventory(&self.execution.fleet.name, *plane, shelf, inventory).await {
                 Ok(stored) => {
                     let names = Names(&self.execution.fleet.name);
                     let before: BTreeMap<usize, &str> = shelf.versions().collect();
@@ -251,7 +260,8 @@ impl<'a> Site<'a> {
             .fill(manifest)
             .map_err(|key| self.cluster.about(object, ErrorKind::SecretMissing(key)))?;
         let before = self.view.objects.get(object).map_or(Before::Absent, |live| Before::Seen(live.version.clone()));
-        let applied = self.cluster.apply(unit.plane(), &body, object, &ApplyMode { dry_run: false, before }).await?;
+        let cluster = self.of(unit.plane());
+        let applied = cluster.apply(unit.plane(), &body, object, &ApplyMode { dry_run: false, before }).await?;
         (self.execution.tell)(Event::Written {
             unit: unit.clone(),
             cluster: self.cluster.name().clone(),
@@ -269,8 +279,8 @@ impl<'a> Site<'a> {
     /// The annotation first: whoever comes after us knows whose drain it is.
     async fn drain(&mut self, pod: &Given, drain: &Drain) {
         let text = serde_json::to_string(drain).unwrap_or_default();
-        if let Err(error) = self.cluster.annotate_pod(Plane::Data, &pod.pod, &pod.uid, labels::DRAIN, Some(&text)).await
-        {
+        let cluster = self.of(Plane::Data);
+        if let Err(error) = cluster.annotate_pod(Plane::Data, &pod.pod, &pod.uid, labels::DRAIN, Some(&text)).await {
             return self.fail(&error, None, None);
         }
         self.tell_bridge(pod, "drain it", async |stream| jvb::set_drain(stream, true, DAEMON_DEADLINE).await).await;
@@ -283,7 +293,8 @@ impl<'a> Site<'a> {
             })
             .await;
         if told
-            && let Err(error) = self.cluster.annotate_pod(Plane::Data, &pod.pod, &pod.uid, labels::DRAIN, None).await
+            && let Err(error) =
+                self.of(Plane::Data).annotate_pod(Plane::Data, &pod.pod, &pod.uid, labels::DRAIN, None).await
         {
             self.fail(&error, None, None);
         }
@@ -346,7 +357,7 @@ impl<'a> Site<'a> {
                 return false;
             }
         };
-        if let Err(error) = self.cluster.may_change(DAEMON_DEADLINE) {
+        if let Err(error) = self.of(Plane::Data).may_change(DAEMON_DEADLINE) {
             self.fail(&error, None, None);
             return false;
         }
@@ -382,6 +393,11 @@ fn forget(inventories: &mut BTreeMap<Plane, Inventory>, unit: &UnitId, object: &
             inventory.units.remove(unit);
         }
     }
+}
+
+/// A cluster as those see it who write for a plane.
+pub(crate) fn behind(fences: &BTreeMap<Plane, Fence>, plane: Plane, cluster: &Cluster) -> Cluster {
+    fences.get(&plane).map_or_else(|| cluster.clone(), |fence| cluster.fenced(fence.clone()))
 }
 
 /// A cluster's error as it is reported.

@@ -19,6 +19,7 @@ mod desire;
 mod entropy;
 mod execute;
 pub mod forget;
+mod hold;
 mod look;
 mod options;
 mod proof;

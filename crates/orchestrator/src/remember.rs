@@ -1,6 +1,7 @@
 //! Keeping the records: what must survive us is written before the act that it explains.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use fleet::Plane;
 use fleet::load::Loaded;
@@ -9,6 +10,7 @@ use plan::{Intent, Known, Record, Removal, Step};
 
 use crate::apply::Run;
 use crate::execute::failure;
+use crate::hold::Turn;
 use crate::report::Event;
 use crate::round::Round;
 
@@ -19,7 +21,7 @@ impl Run<'_> {
         let planes: Vec<Plane> = round.policy.planes.iter().copied().collect();
         for plane in planes {
             let Some((old, version)) = round.records.get(&plane).cloned() else { continue };
-            let Some(home) = self.session.home(plane) else { continue };
+            let Some(home) = self.home(plane).filter(|_| self.may_remember(plane)) else { continue };
             if round.without_namespace().contains(home.name()) || self.policy.removal != Removal::None {
                 continue;
             }
@@ -45,6 +47,34 @@ impl Run<'_> {
         true
     }
 
+    /// Whether a plane's record is ours to keep. What nothing had to be done for, nobody was asked about: it is written
+    /// only if nobody else has written it meanwhile.
+    fn may_remember(&self, plane: Plane) -> bool {
+        matches!(self.turns.get(&plane), None | Some(Turn::Ours))
+    }
+
+    /// Puts the intent where the daemons that keep planes read it: they work for what the record says.
+    pub(crate) async fn instruct(&mut self, round: &mut Round) {
+        let loaded = self.session.loaded;
+        for (plane, turn) in self.turns.clone() {
+            let Some((old, Some(version))) = round.records.get(&plane).cloned() else { continue };
+            let intent = self.next_intent(&old, loaded);
+            let home = self.session.home(plane).filter(|_| matches!(turn, Turn::Daemon(_)) && intent != old.intent);
+            let Some(home) = home else { continue };
+            let new = Record { intent, ..old };
+            match home.write_record(&loaded.fleet.name, plane, &new, Some(&version)).await {
+                Ok(version) => {
+                    round.records.insert(plane, (new, Some(version)));
+                }
+                Err(error) => {
+                    let error = failure(&error, None, None);
+                    (self.tell)(Event::Failed(error.clone()));
+                    self.failures.push(error);
+                }
+            }
+        }
+    }
+
     /// A cluster can't vouch for itself: the record of the other plane, where there is one that we may write, keeps its
     /// pin too. Where we may not, the pin in its own home has to do.
     async fn pin_elsewhere(&self, round: &mut Round) {
@@ -56,7 +86,7 @@ impl Run<'_> {
             for (name, pin) in &self.session.identities {
                 new.pins.entry(name.clone()).or_insert_with(|| pin.clone());
             }
-            let Some(home) = self.session.home(plane).filter(|_| new != old) else { continue };
+            let Some(home) = self.home(plane).filter(|_| new != old) else { continue };
             match home.write_record(&self.session.loaded.fleet.name, plane, &new, Some(&version)).await {
                 Ok(version) => {
                     round.records.insert(plane, (new, Some(version)));
@@ -99,11 +129,23 @@ impl Run<'_> {
         }
     }
 
+    fn next_intent(&self, old: &Record, loaded: &Loaded) -> Option<Intent> {
+        let hash = manifest::short_hash(&loaded.intent_text);
+        let same = old.intent.as_ref().filter(|intent| intent.hash == hash).cloned();
+        let new = || {
+            // Later than what it replaces, whatever the clock says of whoever wrote that.
+            let earliest = old.intent.as_ref().map(|intent| intent.since + Duration::from_millis(1));
+            let since = earliest.map_or(self.session.now(), |earliest| earliest.max(self.session.now()));
+            Intent { text: loaded.intent_text.clone(), hash, since }
+        };
+        Some(same.unwrap_or_else(new))
+    }
+
     fn next_record(&self, round: &Round, plane: Plane, old: &Record, loaded: &Loaded, converged: bool) -> Record {
         let mut new = old.clone();
-        let hash = manifest::short_hash(&loaded.intent_text);
-        if old.intent.as_ref().is_none_or(|intent| intent.hash != hash) {
-            new.intent = Some(Intent { text: loaded.intent_text.clone(), hash, since: self.session.now() });
+        new.intent = self.next_intent(old, loaded);
+        if let Some(file) = &self.kept_file {
+            new.kept_file = Some(file.clone());
         }
         new.allocations = round.record.allocations.clone();
         new.allocations.leaving.clear();

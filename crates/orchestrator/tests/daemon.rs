@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed expectation is how a test fails")]
 
+#[allow(dead_code, reason = "each file of tests uses a part of it")]
 mod support;
 
 use std::collections::BTreeMap;

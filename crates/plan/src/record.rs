@@ -20,6 +20,10 @@ pub struct Record {
     pub generation: Generation,
     /// What was accepted last.
     pub intent: Option<Intent>,
+    /// The hash of the fleet file that a daemon keeps. While its file is the same, the intent above goes before the file:
+    /// somebody applied it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_file: Option<String>,
     /// The last intent that was seen to converge.
     pub last_good: Option<Intent>,
     /// Numbers that were given out.

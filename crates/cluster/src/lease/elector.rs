@@ -108,8 +108,6 @@ struct Seen {
     changed: Instant,
     /// How long it has to stay like that before it is anybody's.
     patience: Duration,
-    /// Whether it is another's who was seen to renew it.
-    lives: bool,
 }
 
 impl Elector {
@@ -149,8 +147,7 @@ impl Elector {
             Some(was) if was.lease == lease => was,
             was => {
                 let patience = self.patience(was.as_ref(), lease.as_ref(), at);
-                let lives = was.is_some() && lease.as_ref().is_some_and(|lease| !ours && !lease.holder.is_empty());
-                Seen { lease, changed: at, patience, lives }
+                Seen { lease, changed: at, patience }
             }
         };
         if !ours && seen.lease.is_some() {
@@ -180,7 +177,7 @@ impl Elector {
         self.unlucky = false;
         self.renewed = Some(sent);
         self.due = Some(sent + self.terms.renew_every.mul_f64(self.dice.random_range(0.8..1.0)));
-        self.seen = Some(Seen { lease: Some(lease), changed: sent, patience: Duration::ZERO, lives: false });
+        self.seen = Some(Seen { lease: Some(lease), changed: sent, patience: Duration::ZERO });
     }
 
     /// Our write was refused, since the Lease is not in the version that was expected.
@@ -207,13 +204,6 @@ impl Elector {
     #[must_use]
     pub fn lease(&self) -> Option<&Reading> {
         self.seen.as_ref()?.lease.as_ref()
-    }
-
-    /// Somebody else, if they were seen to renew it.
-    #[must_use]
-    pub fn live_holder(&self) -> Option<&str> {
-        let seen = self.seen.as_ref().filter(|seen| seen.lives)?;
-        Some(&seen.lease.as_ref()?.holder)
     }
 
     /// Shorter by chance, so that not everybody comes at once.
@@ -279,7 +269,6 @@ mod tests {
     async fn a_whole_duration_without_a_change_frees_it() {
         let (mut elector, start) = elector();
         elector.saw(Some(lease("other", 1)), start);
-        assert_eq!(elector.live_holder(), None, "it may be long dead");
         let mut now = start;
         while now < start + seconds(10) {
             let (due, action) = next(&elector, now);
@@ -290,7 +279,6 @@ mod tests {
         }
         // It renews after all.
         elector.saw(Some(lease("other", 2)), now);
-        assert_eq!(elector.live_holder(), Some("other"));
         let renewed = now;
         let free = loop {
             let (due, action) = next(&elector, now);
@@ -305,7 +293,6 @@ mod tests {
         assert_eq!(elector.next(now), Action::Read, "somebody was faster");
         elector.saw(Some(lease("third", 3)), now);
         assert_eq!(next(&elector, now).1, Action::Read);
-        assert_eq!(elector.live_holder(), Some("third"));
     }
 
     #[tokio::test(start_paused = true)]

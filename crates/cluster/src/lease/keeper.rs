@@ -8,8 +8,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::Standing;
-use super::pursuit::Pursuit;
-use crate::{Cluster, Fence};
+use super::pursuit::{End, Pursuit};
+use crate::{Cluster, ClusterError, Fence};
 
 /// Takes the Lease of a plane when it can, and keeps it until it is released or dropped. Dropped, the Lease ends by
 /// itself after its duration.
@@ -19,8 +19,8 @@ pub struct LeaseKeeper {
     clock: Clock,
     fence: Fence,
     standing: watch::Receiver<Standing>,
-    /// Its task ends when this is dropped; sent something, it gives the Lease back before, and says when it has.
-    end: oneshot::Sender<oneshot::Sender<()>>,
+    /// Its task ends when this is dropped; told how, it ends the Lease before, and says when it has.
+    end: oneshot::Sender<(End, oneshot::Sender<Result<(), ClusterError>>)>,
 }
 
 impl LeaseKeeper {
@@ -88,19 +88,34 @@ impl LeaseKeeper {
     /// Gives the Lease back, so that nobody has to wait for its end. Whoever wrote for the plane has to have ended:
     /// what was sent before and lands after that lands in somebody else's time.
     pub async fn release(self) {
+        if let Err(error) = self.end(End::Release).await {
+            tracing::warn!(%error, "the Lease was not given back; it ends by itself");
+        }
+    }
+
+    /// Deletes the Lease, if it is ours: when nothing is left of the plane that it is about.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or refuses.
+    pub async fn remove(self) -> Result<(), ClusterError> {
+        self.end(End::Remove).await
+    }
+
+    async fn end(self, end: End) -> Result<(), ClusterError> {
         self.fence.close("it was given back");
         let (done, wait) = oneshot::channel();
-        if self.end.send(done).is_ok() {
-            // Either way it has ended.
-            let _ = wait.await;
+        if self.end.send((end, done)).is_ok() {
+            // Its task may have ended with the runtime.
+            return wait.await.unwrap_or(Ok(()));
         }
+        Ok(())
     }
 }
 
 async fn pursue(
     mut pursuit: Pursuit,
     told: watch::Sender<Standing>,
-    mut ended: oneshot::Receiver<oneshot::Sender<()>>,
+    mut ended: oneshot::Receiver<(End, oneshot::Sender<Result<(), ClusterError>>)>,
 ) {
     loop {
         tell(&mut pursuit, &told);
@@ -113,10 +128,9 @@ async fn pursue(
             // What went wrong is in the standing.
             _ = pursuit.step() => continue,
         };
-        if let Ok(done) = end {
-            pursuit.release().await;
+        if let Ok((end, done)) = end {
             // Whoever asked may have gone.
-            let _ = done.send(());
+            let _ = done.send(pursuit.end(end).await);
         }
         return;
     }

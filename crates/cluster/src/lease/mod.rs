@@ -6,8 +6,8 @@
 //!                            └─► Standing, Fence              what is told, and what writes go by
 //! ```
 //!
-//! A [`LeaseKeeper`] pursues for ever: it takes the Lease when it can, and keeps it. [`Cluster::take_lease`] is for a
-//! command that passes by: it takes what is free, and goes away when somebody is at work.
+//! A [`LeaseKeeper`] pursues for ever: it takes the Lease when it can, and keeps it. [`Cluster::pursue_lease`] is for
+//! a command that passes by and wants to know at once whose it is.
 //!
 //! The Lease carries the fleet's labels and is none of the kinds that are listed, so that nothing ever prunes it.
 
@@ -15,8 +15,6 @@ mod elector;
 mod keeper;
 mod object;
 mod pursuit;
-
-use std::fmt;
 
 use clock::Clock;
 use fleet::{FleetName, Plane};
@@ -54,61 +52,23 @@ pub enum Standing {
     },
 }
 
-/// Somebody is at work on the plane.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// The plane.
-    pub plane: Plane,
-    /// Who, as it stands in the Lease.
-    pub holder: String,
-}
-
-impl fmt::Display for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} keeps the {} plane", self.holder, self.plane)
-    }
-}
-
-/// Why there is no Lease for us.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotTaken {
-    /// Somebody was seen to renew it.
-    Held(Held),
-    /// The home cluster did not answer, or refused.
-    Failed(ClusterError),
-}
-
-impl fmt::Display for NotTaken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Held(held) => held.fmt(f),
-            Self::Failed(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for NotTaken {}
-
 impl Cluster {
-    /// Takes the Lease of a plane whose home this is, if it is free, and keeps it. Whether a Lease that names a holder is
-    /// free shows only when it is watched for its whole duration; somebody who is alive shows it sooner.
+    /// Pursues the Lease of a plane whose home this is, from the moment on at which it is known whose it is: ours if it was
+    /// free. A holder who has died is told from one who lives only when the Lease was watched for its whole duration.
     ///
     /// # Errors
-    /// When somebody else holds it, or the cluster does not answer.
-    pub async fn take_lease(
+    /// When the cluster does not answer, or refuses.
+    pub async fn pursue_lease(
         &self,
         fleet: &FleetName,
         plane: Plane,
         holder: &str,
         clock: Clock,
         seed: u64,
-    ) -> Result<LeaseKeeper, NotTaken> {
+    ) -> Result<LeaseKeeper, ClusterError> {
         let mut pursuit = Pursuit::new(self.clone(), fleet, plane, holder, clock, seed);
-        while !pursuit.leads() {
-            pursuit.step().await.map_err(NotTaken::Failed)?;
-            if let Some(holder) = pursuit.live_holder() {
-                return Err(NotTaken::Held(Held { plane, holder: holder.to_owned() }));
-            }
+        while matches!(pursuit.standing(), Standing::Unknown { .. }) {
+            pursuit.step().await?;
         }
         Ok(LeaseKeeper::of(pursuit))
     }

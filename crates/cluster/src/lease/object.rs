@@ -98,6 +98,22 @@ impl LeaseObject {
         }
     }
 
+    /// Deletes it if it is still in this version. `Changed` otherwise.
+    pub(super) async fn remove(&self, version: &str) -> Result<(), ClusterError> {
+        let name = Names(&self.fleet).record(self.plane);
+        let options = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": { "resourceVersion": version },
+        });
+        let request = self.request("delete", Method::DELETE, Some(&name)).send(JSON, &options);
+        match self.home.call(request).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes it if it is still in this version, or if there is none where none is expected. `Changed` otherwise.
     pub(super) async fn write(&self, entry: &Entry<'_>, expected: Option<&str>) -> Result<Reading, ClusterError> {
         let name = Names(&self.fleet).record(self.plane);

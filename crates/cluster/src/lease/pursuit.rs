@@ -13,6 +13,15 @@ use crate::{Cluster, ClusterError, ErrorKind, Fence};
 /// How often a release is tried: the first may meet a renewal of ours whose answer was lost.
 const RELEASES: usize = 3;
 
+/// What becomes of a Lease that is not needed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Nobody has it.
+    Release,
+    /// It is gone: so is what it was about.
+    Remove,
+}
+
 /// Somebody who wants a Lease.
 pub(super) struct Pursuit {
     object: LeaseObject,
@@ -60,10 +69,6 @@ impl Pursuit {
 
     pub(super) fn leads(&self) -> bool {
         self.elector.safe_end().is_some_and(|end| Instant::now() < end)
-    }
-
-    pub(super) fn live_holder(&self) -> Option<&str> {
-        self.elector.live_holder()
     }
 
     /// Does what is to be done next; waits if that is nothing.
@@ -127,24 +132,25 @@ impl Pursuit {
         }
     }
 
-    /// Gives it back, if it is still ours. Nothing may be written for the plane any more.
-    pub(super) async fn release(&mut self) {
+    /// Gives it back, or deletes it, if it is still ours. Nothing may be written for the plane any more.
+    pub(super) async fn end(&mut self, end: End) -> Result<(), ClusterError> {
         self.fence.close("it was given back");
         let mut known = self.elector.lease().cloned();
         for _ in 0..RELEASES {
-            let Some(lease) = known.filter(|lease: &Reading| lease.holder == self.me) else { return };
+            let Some(lease) = known.filter(|lease: &Reading| lease.holder == self.me) else { return Ok(()) };
             let duration = self.terms.duration;
             let entry = Entry { holder: None, transitions: lease.transitions, duration, now: self.clock.now() };
-            match self.object.write(&entry, Some(&lease.version)).await {
-                Ok(_) => return,
+            let ended = match end {
+                End::Release => self.object.write(&entry, Some(&lease.version)).await.map(|_| ()),
+                End::Remove => self.object.remove(&lease.version).await,
+            };
+            match ended {
                 Err(error) if error.kind == ErrorKind::Changed => {}
-                Err(error) => {
-                    tracing::warn!(%error, "the Lease was not given back; it ends by itself");
-                    return;
-                }
+                ended => return ended,
             }
-            known = self.object.read().await.unwrap_or_default();
+            known = self.object.read().await?;
         }
+        Ok(())
     }
 
     /// What we are now.

@@ -49,7 +49,7 @@ fn what_is_rendered_may_be_written_and_what_was_may_go() {
         control.contains("/ingresses") || control.contains("ingresses,networkpolicies  [list,watch,delete]"),
         "{control}"
     );
-    assert!(control.contains("coordination.k8s.io/leases meet-control [get,update]"), "{control}");
+    assert!(control.contains("coordination.k8s.io/leases meet-control [get,update,delete]"), "{control}");
     assert!(!control.contains("endpointslices"), "{control}");
     let data = told(&fleet, &[Plane::Data], "frankfurt");
     assert!(data.contains("/pods  [list,watch,patch,delete]"), "{data}");

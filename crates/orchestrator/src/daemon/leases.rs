@@ -11,6 +11,7 @@ use rand::RngExt as _;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::hold::Turn;
 use crate::{Entropy, Place};
 
 use super::PlaneState;
@@ -75,6 +76,17 @@ impl Leases {
             Standing::Following { holder, since } => PlaneState::Following { holder, since },
             Standing::Unknown { why, since } => PlaneState::Frozen { why, since },
         }
+    }
+
+    /// The same, as runs see it.
+    pub(crate) fn turns(&self) -> BTreeMap<Plane, Turn> {
+        let turn = |kept: Option<&Kept>| match kept.map(|kept| kept.keeper.standing()) {
+            Some(Standing::Leading { .. }) => Turn::Ours,
+            Some(Standing::Following { holder, .. }) => Turn::of(holder),
+            Some(Standing::Unknown { why, .. }) => Turn::Unknown(why),
+            None => Turn::Unknown("it was not asked for yet".to_owned()),
+        };
+        self.planes.iter().map(|(plane, kept)| (*plane, turn(kept.as_ref()))).collect()
     }
 
     /// Whether this daemon may write for a plane.

@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster::Fence;
 use fleet::load::Loaded;
 use fleet::{ClusterName, Plane};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use manifest::ObjectRef;
-use plan::{BlockedBy, Known, Observed, Plan, Policy, Step};
+use plan::{BlockedBy, Known, Observed, Plan, Policy, Record, Step};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::apply::Run;
 use crate::connect;
 use crate::execute::{Executed, Execution, execute};
+use crate::hold::Turn;
 use crate::report::{Event, Failure};
 use crate::round::Round;
 use crate::{Fatal, Options, Session};
@@ -135,8 +137,8 @@ impl Daemon {
         self.kept.begin_anew();
         self.guard.begin_anew();
         self.teller.intent(loaded);
-        let own = manifest::short_hash(&loaded.intent_text) == manifest::short_hash(&newest.loaded.intent_text);
-        let mut turn = Turns { accepted: false, own, settled: false };
+        let mut turn =
+            Turns { file: manifest::short_hash(&newest.loaded.intent_text), accepted: false, settled: false };
         let options = self.options.clone();
         let mut working: Working<'_> = FuturesUnordered::new();
         let mut busy = BTreeSet::new();
@@ -178,7 +180,6 @@ impl Daemon {
             identities: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             run_key: self.links.run_key().clone(),
-            fences: self.leases.fences(),
         };
         for name in wanted {
             match self.links.up(&name) {
@@ -219,7 +220,7 @@ impl Daemon {
             }
         };
         self.leases.follow(&session.loaded.fleet, &self.links);
-        if let Some(text) = turns.adopts(&round, loaded) {
+        if let Some(text) = turns.adopts(&round, &session) {
             return Err(Ended::Adopted(text));
         }
         let now = Instant::now();
@@ -229,15 +230,21 @@ impl Daemon {
             let teller = Arc::clone(&self.teller);
             move |event: Event| teller.event(event)
         };
-        let mut run = Run::new(&session, &tell, options.policy.clone());
+        let mut run = Run::new(&session, &tell, options.policy.clone(), self.leases.fences());
+        run.kept_file = Some(turns.file.clone());
+        run.turns = self.leases.turns();
         let steps = self.possible(&round, &left_alone, busy, now);
         let mut begins = !steps.is_empty();
         if begins {
             begins = self.prepare(&mut run, &mut round, &steps).await;
-        } else if run.has_converged(&round) && self.leases.leads_all(&round.policy.planes) {
+        } else if run.has_converged(&round) && run.turns.values().any(|turn| *turn == Turn::Ours) {
             run.remember(&mut round, true).await;
             turns.settled = true;
+        } else if !turns.accepted {
+            // Blocked or not: whoever applies something from now on means it to go before the file.
+            run.remember(&mut round, false).await;
         }
+        turns.accepted = turns.accepted || round.records.values().any(|(record, _)| turns.is_of(record));
         let failures = std::mem::take(&mut run.failures);
         drop(run);
         let end = match (begins, round.plan.blocked.is_empty()) {
@@ -358,24 +365,21 @@ impl Daemon {
         busy: &mut BTreeSet<ClusterName>,
     ) {
         let round = Arc::new(round);
-        let mut shares: BTreeMap<ClusterName, BTreeMap<Plane, Vec<Step>>> = BTreeMap::new();
+        let mut shares: BTreeMap<ClusterName, Vec<Step>> = BTreeMap::new();
         for step in steps {
-            if let (Some(cluster), Some(plane)) = (step.cluster().cloned(), step.plane()) {
-                shares.entry(cluster).or_default().entry(plane).or_default().push(step);
+            if let Some(cluster) = step.cluster().cloned() {
+                shares.entry(cluster).or_default().push(step);
             }
         }
-        for (cluster, planes) in shares {
+        for (cluster, steps) in shares {
             let (session, round, teller) = (Arc::clone(session), Arc::clone(&round), Arc::clone(&self.teller));
-            let refused = left_alone.clone();
+            let (refused, fences) = (left_alone.clone(), self.leases.fences());
             busy.insert(cluster.clone());
-            let told = planes.values().flatten().any(|step| !is_of_objects(step));
+            let told = steps.iter().any(|step| !is_of_objects(step));
             working.push(Box::pin(async move {
-                let mut executed = Executed::default();
-                for (plane, steps) in planes {
-                    let Some(unfenced) = session.clusters.get(&cluster) else { continue };
-                    let share = Share { session: &session, round: &round, refused: &refused, teller: &teller };
-                    executed.add(share.execute(&cluster, session.behind_fence(plane, unfenced), steps).await);
-                }
+                let share =
+                    Share { session: &session, round: &round, fences: &fences, refused: &refused, teller: &teller };
+                let executed = share.execute(&cluster, steps).await;
                 let managers = executed.versions.iter().map(|(object, _)| (object.clone(), others(&round, object)));
                 let managers = managers.collect();
                 Done { cluster, executed, managers, told }
@@ -419,25 +423,28 @@ impl Daemon {
 
 /// What is remembered from round to round of one intent.
 struct Turns {
-    /// The record has had this intent.
+    /// The hash of the file, whether its intent is worked for or another that was found in the record.
+    file: String,
+    /// A record says that it is kept.
     accepted: bool,
-    /// It is the file's, not one that was found in the record.
-    own: bool,
     /// It has converged once: what differs from now on has drifted.
     settled: bool,
 }
 
 impl Turns {
-    /// The intent that somebody else put into the record, if it is to be worked for instead: `apply` beside a daemon
-    /// does that.
-    fn adopts(&mut self, round: &Round, loaded: &Loaded) -> Option<String> {
-        let hash = manifest::short_hash(&loaded.intent_text);
-        let intent = round.record.intent.as_ref()?;
-        if intent.hash == hash {
-            self.accepted = true;
-            return None;
-        }
-        (self.accepted || !self.own).then(|| intent.text.clone())
+    /// Whether this file is the one that a record is kept by.
+    fn is_of(&self, record: &Record) -> bool {
+        record.kept_file.as_ref() == Some(&self.file)
+    }
+
+    /// The intent that somebody put into the record of a plane of ours since this file was accepted, if it is to be
+    /// worked for instead: `apply` beside a daemon does that, and a daemon that starts anew goes on with it.
+    fn adopts(&self, round: &Round, session: &Session<'_>) -> Option<String> {
+        let hash = manifest::short_hash(&session.loaded.intent_text);
+        let records = session.planes.iter().filter_map(|plane| round.records.get(plane));
+        let since = records.filter(|(record, _)| self.is_of(record));
+        let last = since.filter_map(|(record, _)| record.intent.as_ref()).max_by_key(|intent| intent.since)?;
+        (last.hash != hash).then(|| last.text.clone())
     }
 }
 
@@ -452,16 +459,16 @@ fn adopt(text: &str) -> Result<Loaded, Vec<String>> {
 struct Share<'s, 'a> {
     session: &'s Session<'a>,
     round: &'s Round,
+    fences: &'s BTreeMap<Plane, Fence>,
     refused: &'s BTreeMap<ObjectRef, Failure>,
     teller: &'s Teller,
 }
 
 impl Share<'_, '_> {
-    async fn execute(&self, name: &ClusterName, cluster: cluster::Cluster, steps: Vec<Step>) -> Executed {
-        let Self { session, round, refused, teller } = *self;
+    async fn execute(&self, name: &ClusterName, steps: Vec<Step>) -> Executed {
+        let Self { session, round, fences, refused, teller } = *self;
         let fleet = &session.loaded.fleet;
         let shelves = round.looks.get(name).map(|look| (name.clone(), look.shelves.clone())).into_iter().collect();
-        let clusters = BTreeMap::from([(name.clone(), cluster)]);
         let servers = |cluster: &ClusterName, shard: &fleet::ShardName, slot: fleet::Slot| {
             data_plane::xmpp_address(fleet, &round.desire.surroundings, cluster, shard, slot)
         };
@@ -471,7 +478,8 @@ impl Share<'_, '_> {
             desired: &round.desire.desired,
             observed: &round.observed,
             shelves: &shelves,
-            clusters: &clusters,
+            clusters: &session.clusters,
+            fences,
             secrets: &round.secrets.values,
             servers: &servers,
             refused,

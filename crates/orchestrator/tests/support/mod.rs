@@ -1,5 +1,6 @@
 //! A fleet in memory with daemons that keep it, in virtual time.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use cluster::{Connector, Proxies};
 use fleet::Plane;
 use fleet::load::Loaded;
 use orchestrator::daemon::{DaemonOptions, Handle, Intake, Pace, PlaneState, State, daemon};
-use orchestrator::{Entropy, Place};
+use orchestrator::{Entropy, Options, Place};
+use plan::Policy;
 use sandbox::fault::Faults;
 use sandbox::{Sandbox, SandboxOptions, Timing};
 use serde_json::{Value as Json, json};
@@ -49,6 +51,8 @@ pub(crate) struct Site {
     pub(crate) clock: Clock,
     /// What happens to the requests of all daemons that are started from now on, by cluster.
     pub(crate) faults: BTreeMap<&'static str, Faults>,
+    /// Of the next one: two that draw alike would take each other for themselves.
+    seed: Cell<u64>,
 }
 
 /// A daemon that runs.
@@ -89,7 +93,35 @@ impl Site {
             sandbox.server(cluster).unwrap().call(request).unwrap();
         }
         let faults = CLUSTERS.map(|cluster| (cluster, Faults::new(7)));
-        Self { sandbox, clock, faults: BTreeMap::from(faults) }
+        Self { sandbox, clock, faults: BTreeMap::from(faults), seed: Cell::new(11) }
+    }
+
+    /// Of a run that begins now.
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            place: self.place("run", self.clock.clone()),
+            policy: Policy::default(),
+            timeout: Duration::from_secs(120),
+            create_namespaces: false,
+            trust_new_clusters: false,
+            restore_passwords_from: None,
+            handover: None,
+        }
+    }
+
+    fn place(&self, name: &str, clock: Clock) -> Place {
+        let seed = self.seed.replace(self.seed.get() + 1);
+        let clients = CLUSTERS.map(|cluster| {
+            let client = self.sandbox.faulty_client(cluster, &self.faults[cluster]).unwrap();
+            (cluster.parse().unwrap(), client)
+        });
+        Place {
+            connector: Connector::Given(BTreeMap::from(clients)),
+            proxies: Proxies::default(),
+            user_agent: format!("jitsictl/{name}"),
+            clock,
+            entropy: Entropy::seeded(seed),
+        }
     }
 
     /// A daemon for these planes; none: both.
@@ -98,18 +130,8 @@ impl Site {
     }
 
     pub(crate) fn daemon_with(&self, holder: &str, text: &str, planes: &[Plane], clock: Clock) -> Running {
-        let clients = CLUSTERS.map(|cluster| {
-            let client = self.sandbox.faulty_client(cluster, &self.faults[cluster]).unwrap();
-            (cluster.parse().unwrap(), client)
-        });
         let options = DaemonOptions {
-            place: Place {
-                connector: Connector::Given(BTreeMap::from(clients)),
-                proxies: Proxies::default(),
-                user_agent: format!("jitsictl/{holder}"),
-                clock,
-                entropy: Entropy::seeded(11),
-            },
+            place: self.place(holder, clock),
             planes: BTreeSet::from_iter(planes.iter().copied()),
             handover: None,
             holder: holder.to_owned(),
