@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::connect::usage;
 use crate::execute::{Executed, Execution, behind, execute, failure};
 use crate::hold::{Hold, Turn};
-use crate::report::{ClusterOutcome, Event, Failure, Outcome, Verdict};
+use crate::report::{ClusterOutcome, Event, Failure, Joined, Outcome, Verdict};
 use crate::round::Round;
 use crate::vain::InVain;
 use crate::{Fatal, Options, Session, secrets};
@@ -61,6 +61,8 @@ pub(crate) struct Run<'a> {
     pub(crate) kept_file: Option<String>,
     /// What this run is to each plane, once it was asked.
     pub(crate) turns: BTreeMap<Plane, Turn>,
+    /// Daemons that were told what to do.
+    daemons: BTreeMap<Plane, String>,
     done: Executed,
     /// Of the last round that did something.
     pub(crate) failures: Vec<Failure>,
@@ -73,8 +75,8 @@ impl<'a> Run<'a> {
         policy: Policy,
         fences: BTreeMap<Plane, Fence>,
     ) -> Self {
-        let (turns, done, failures) = (BTreeMap::new(), Executed::default(), Vec::new());
-        Self { session, tell, policy, fences, kept_file: None, turns, done, failures }
+        let (turns, daemons, done, failures) = (BTreeMap::new(), BTreeMap::new(), Executed::default(), Vec::new());
+        Self { session, tell, policy, fences, kept_file: None, turns, daemons, done, failures }
     }
 
     async fn until_done(&mut self, hold: &mut Hold, started: Instant) -> Result<Outcome, Fatal> {
@@ -141,6 +143,7 @@ impl<'a> Run<'a> {
         }
         let turns = hold.turns();
         self.fences = hold.fences();
+        self.fences.retain(|plane, _| turns.get(plane) == Some(&Turn::Ours));
         for (plane, turn) in turns.iter().filter(|(plane, turn)| self.turns.get(plane) != Some(turn)) {
             let home = self.session.home_name(*plane);
             let text = match turn {
@@ -152,7 +155,10 @@ impl<'a> Run<'a> {
                         "stop the daemon first, then run the command again".to_owned(),
                     )]));
                 }
-                Turn::Daemon(_) => format!("{turn} keeps the {plane} plane: it is told what to do, and followed"),
+                Turn::Daemon(name) => {
+                    self.daemons.insert(*plane, name.clone());
+                    format!("{turn} keeps the {plane} plane: it is told what to do, and followed")
+                }
                 Turn::Run(_) => format!("{turn} is at work on the {plane} plane: waiting for its end"),
                 Turn::Unknown(why) => format!("it is not known any more who may write the {plane} plane: {why}"),
             };
@@ -405,8 +411,19 @@ impl<'a> Run<'a> {
             clusters: self.clusters(round),
             failures: self.done.refused.values().chain(&self.failures).cloned().collect(),
             blocked: round.plan.blocked.clone(),
+            daemons: self.daemons.clone(),
+            bridges: self.bridges(round),
             proof: round.proof.clone(),
         }
+    }
+
+    /// All bridges that this run can tell about.
+    fn bridges(&self, round: &Round) -> Option<Joined> {
+        let asked = round.proof.slots.iter().any(|slot| slot.why.is_none());
+        let clusters = joined(round);
+        let ours = clusters.iter().filter(|(name, _)| self.policy.has_cluster(name)).map(|(_, counts)| *counts);
+        let (joined, expected) = ours.fold((0, 0), |sum, (joined, expected)| (sum.0 + joined, sum.1 + expected));
+        (asked && expected > 0 && round.policy.has_plane(Plane::Data)).then_some(Joined { joined, expected })
     }
 }
 

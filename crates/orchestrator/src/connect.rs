@@ -153,6 +153,19 @@ impl<'a> Session<'a> {
         problems
     }
 
+    /// Treats the clusters that these problems are about as if they did not answer; says whether there were any.
+    pub(crate) fn leave_out(&mut self, problems: &[Failure]) -> bool {
+        let mut any = false;
+        for Failure { cluster, message, .. } in problems {
+            if self.clusters.remove(cluster).is_some() {
+                self.identities.remove(cluster);
+                self.unreachable.insert(cluster.clone(), message.clone());
+                any = true;
+            }
+        }
+        any
+    }
+
     /// Checks clusters against the pins of the records.
     ///
     /// # Errors

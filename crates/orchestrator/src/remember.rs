@@ -21,7 +21,7 @@ impl Run<'_> {
         let planes: Vec<Plane> = round.policy.planes.iter().copied().collect();
         for plane in planes {
             let Some((old, version)) = round.records.get(&plane).cloned() else { continue };
-            let Some(home) = self.home(plane).filter(|_| self.may_remember(plane)) else { continue };
+            let Some(home) = self.home(plane).filter(|_| self.may_remember(plane, converged)) else { continue };
             if round.without_namespace().contains(home.name()) || self.policy.removal != Removal::None {
                 continue;
             }
@@ -47,10 +47,14 @@ impl Run<'_> {
         true
     }
 
-    /// Whether a plane's record is ours to keep. What nothing had to be done for, nobody was asked about: it is written
-    /// only if nobody else has written it meanwhile.
-    fn may_remember(&self, plane: Plane) -> bool {
-        matches!(self.turns.get(&plane), None | Some(Turn::Ours))
+    /// Whether a plane's record is ours to keep. Where nothing had to be done, nobody was asked, or somebody who may have
+    /// died is in the Lease: the record is written then only if nobody else has written it meanwhile, as always.
+    fn may_remember(&self, plane: Plane, converged: bool) -> bool {
+        match self.turns.get(&plane) {
+            None | Some(Turn::Ours) => true,
+            Some(Turn::Run(_)) => converged,
+            Some(Turn::Daemon(_) | Turn::Unknown(_)) => false,
+        }
     }
 
     /// Puts the intent where the daemons that keep planes read it: they work for what the record says.

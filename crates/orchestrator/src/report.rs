@@ -120,8 +120,21 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
     /// What waits.
     pub blocked: Vec<Blocked>,
+    /// Daemons that did the work of a plane, by their names.
+    pub daemons: BTreeMap<Plane, String>,
+    /// Bridges that joined every slot they serve, of those there should be; none if nobody could be asked.
+    pub bridges: Option<Joined>,
     /// Whether the bridges have really joined.
     pub proof: Proof,
+}
+
+/// How many of how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Joined {
+    /// That joined.
+    pub joined: usize,
+    /// That should.
+    pub expected: usize,
 }
 
 /// What became of one cluster.

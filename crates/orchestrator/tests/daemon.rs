@@ -322,3 +322,24 @@ fn who_changes_an_object_back_again_and_again_is_named_and_not_fought() {
         daemon.end().await;
     });
 }
+
+#[test]
+fn a_context_that_leads_to_another_cluster_stops_nobody_else() {
+    play(async {
+        let site = Site::new().await;
+        let pinned = "sin: { context: sin, namespace: jitsi, uid: 3e1b2c4d-0000-4000-8000-000000000000 }";
+        let fleet = FLEET.replace("sin: { context: sin, namespace: jitsi }", pinned);
+        let daemon = site.daemon("one", &fleet, &[]);
+        until("the bridge in fra has joined", 5 * MINUTE, || {
+            let status = daemon.state().status.clone();
+            status.is_some_and(|status| status.proof.slots.iter().any(|slot| slot.joined == 1))
+        })
+        .await;
+        let state = daemon.state();
+        let why = state.status.as_ref().unwrap().unreachable.clone();
+        let why = why.iter().find(|(name, _)| name.as_str() == "sin").map(|(_, why)| why.clone()).unwrap_or_default();
+        assert!(why.contains("is not the one that the fleet file names"), "{why}");
+        assert_eq!(site.list("sin", &STATEFUL_SET).len(), 0);
+        daemon.end().await;
+    });
+}

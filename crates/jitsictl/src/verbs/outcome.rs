@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet::load::Loaded;
-use orchestrator::report::Witness;
+use orchestrator::report::{Joined, Witness};
 use orchestrator::{Fatal, Options, Outcome, Verdict};
 
 use crate::{
@@ -47,9 +47,11 @@ pub(super) fn done(outcome: &Outcome) -> Option<String> {
         what.push(format!("{} deleted", count(outcome.deleted, "object")));
     }
     let idle = what.is_empty();
-    // A bridge that serves several slots counts once it has joined all: the slot that sees fewest tells.
-    let slots = || outcome.proof.slots.iter().filter(|slot| slot.why.is_none() && slot.expected > 0);
-    if let (Some(joined), Some(expected)) = (slots().map(|s| s.joined).min(), slots().map(|s| s.expected).max()) {
+    let mut daemons: Vec<&str> = outcome.daemons.values().map(String::as_str).collect();
+    daemons.dedup();
+    what.extend(daemons.iter().map(|daemon| format!("the daemon {daemon} did its part")));
+    let idle = idle && daemons.is_empty();
+    if let Some(Joined { joined, expected }) = outcome.bridges {
         let whose = if outcome.proof.witness == Witness::Bridges { " (the bridges' own word)" } else { "" };
         what.push(format!("{joined} of {} joined{whose}", count(expected, "bridge")));
     }
@@ -107,6 +109,8 @@ mod tests {
             clusters: BTreeMap::new(),
             failures: Vec::new(),
             blocked: Vec::new(),
+            daemons: BTreeMap::new(),
+            bridges: Some(Joined { joined: 7, expected: 9 }),
             proof: Proof { slots: vec![slot], ..Proof::default() },
         }
     }
@@ -123,6 +127,11 @@ mod tests {
             "applied in 4.1 s: 1 object written, 7 of 9 bridges joined\n"
         );
         assert_eq!(done(&outcome(Verdict::NotConverged, 0)), None);
+        let daemons = [(fleet::Plane::Control, "one".to_owned()), (fleet::Plane::Data, "one".to_owned())];
+        assert_eq!(
+            done(&Outcome { daemons: daemons.into(), ..outcome(Verdict::Converged, 0) }).unwrap(),
+            "converged in 4.1 s: the daemon one did its part, 7 of 9 bridges joined\n"
+        );
     }
 
     #[test]

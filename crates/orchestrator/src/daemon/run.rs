@@ -194,7 +194,8 @@ impl Daemon {
             }
         }
         let impostors = session.impostors();
-        if impostors.is_empty() { Ok(session) } else { Err(Fatal::Usage(impostors)) }
+        session.leave_out(&impostors);
+        Ok(session)
     }
 
     /// One round, and what it begins. Returns when the next one comes if there is no news.
@@ -282,14 +283,20 @@ impl Daemon {
         loaded: &'a Loaded,
         options: &'a Options,
     ) -> Result<Option<(Session<'a>, Round)>, Fatal> {
-        let session = self.session(loaded, options)?;
-        if session.clusters.is_empty() {
-            return Ok(None);
+        let mut session = self.session(loaded, options)?;
+        while !session.clusters.is_empty() {
+            let memory = Memory { kept: &self.kept, links: &self.links };
+            match Round::by(&memory, &session, &options.policy).await {
+                Ok(round) => {
+                    self.kept.sweep();
+                    return Ok(Some((session, round)));
+                }
+                // What leads elsewhere than it should is no reason to leave the others alone.
+                Err(Fatal::Usage(problems)) if session.leave_out(&problems) => {}
+                Err(fatal) => return Err(fatal),
+            }
         }
-        let memory = Memory { kept: &self.kept, links: &self.links };
-        let round = Round::by(&memory, &session, &options.policy).await?;
-        self.kept.sweep();
-        Ok(Some((session, round)))
+        Ok(None)
     }
 
     /// The steps that may begin now: of planes that we lead, in clusters whose picture is current and that are not at
