@@ -162,7 +162,7 @@ impl Draft<'_> {
         self.allow("", "configmaps", &[Get, Create, Update]);
         self.namespace();
         // What happens to an object is told on it; the same again is counted there.
-        self.allow("events.k8s.io", "events", &[Create, Patch]);
+        self.allow("", "events", &[Create, Patch]);
         self.allow("", "pods", &[List, Watch, Delete]);
         self.streams();
         let names = Names(&self.fleet.name);

@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api_server::kinds::{CONFIG_MAP, ENDPOINT_SLICE, KINDS, SECRET, SERVICE, STATEFUL_SET};
+use api_server::kinds::{CONFIG_MAP, ENDPOINT_SLICE, EVENT, KINDS, SECRET, SERVICE, STATEFUL_SET};
 use fleet::Plane;
 use orchestrator::daemon::{Happening, Link, PlaneState};
 use serde_json::{Value as Json, json};
@@ -340,6 +340,31 @@ fn a_context_that_leads_to_another_cluster_stops_nobody_else() {
         let why = why.iter().find(|(name, _)| name.as_str() == "sin").map(|(_, why)| why.clone()).unwrap_or_default();
         assert!(why.contains("is not the one that the fleet file names"), "{why}");
         assert_eq!(site.list("sin", &STATEFUL_SET).len(), 0);
+        daemon.end().await;
+    });
+}
+
+#[test]
+fn what_was_repaired_is_told_on_the_object_and_the_same_again_is_counted() {
+    play(async {
+        let site = Site::new().await;
+        let daemon = site.daemon("one", FLEET, &[]);
+        until("the fleet", 5 * MINUTE, || daemon.is_content()).await;
+        sleep(MINUTE).await;
+        let told = || {
+            let events = site.list("fra", &EVENT);
+            events.into_iter().filter(|event| event["reason"] == "DriftRepaired").collect::<Vec<_>>()
+        };
+        let uid = site.get("fra", &SERVICE, WIRING).unwrap()["metadata"]["uid"].clone();
+        for times in 1..=2 {
+            let changed = json!({ "metadata": { "labels": { "app.kubernetes.io/part-of": "somebody-elses" } } });
+            site.edit("fra", &SERVICE, WIRING, changed);
+            until("it is told", MINUTE, || told().first().is_some_and(|event| event["count"] == times)).await;
+            sleep(MINUTE).await;
+        }
+        let events = told();
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!((&events[0]["involvedObject"]["uid"], &events[0]["reportingInstance"]), (&uid, &json!("one")));
         daemon.end().await;
     });
 }

@@ -40,6 +40,11 @@ impl Content {
         self.look.view.objects.len() + self.books.len()
     }
 
+    /// An object's UID.
+    pub(super) fn uid(&self, object: &ObjectRef) -> Option<String> {
+        self.look.view.objects.get(object).map(|live| live.uid.clone())
+    }
+
     /// An object's version.
     pub(super) fn version(&self, subject: Subject, name: &str) -> Option<&str> {
         let Subject::Kind(kind) = subject else { return None };

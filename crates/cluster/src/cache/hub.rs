@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use clock::Clock;
 use fleet::FleetName;
 use jiff::{SignedDuration, Timestamp};
-use manifest::Kind;
+use manifest::{Kind, ObjectRef};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
@@ -288,6 +288,10 @@ impl Hub {
         let inner = self.lock();
         let as_of = self.as_of_in(&inner)?;
         Some((inner.content.look(), as_of))
+    }
+
+    pub(super) fn uid(&self, object: &ObjectRef) -> Option<String> {
+        self.lock().content.uid(object)
     }
 
     pub(super) fn as_of(&self) -> Option<Timestamp> {

@@ -86,6 +86,12 @@ impl Cache {
         self.0.hub.as_of()
     }
 
+    /// The UID of an object of the fleet, where it is there.
+    #[must_use]
+    pub fn uid(&self, object: &ObjectRef) -> Option<String> {
+        self.0.hub.uid(object)
+    }
+
     /// How many objects of the fleet there are, pods apart.
     #[must_use]
     pub fn objects(&self) -> usize {

@@ -19,7 +19,7 @@ const NOTE: usize = 1024;
 /// How many are remembered; the oldest is forgotten first.
 const REMEMBERED: usize = 1000;
 
-/// An Event as `events.k8s.io/v1` knows it, but for what only its writer knows.
+/// An Event, but for what only its writer knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubernetesEvent {
     /// Where the object is, and so the Event.

@@ -39,6 +39,11 @@ impl Leases {
         Self { clock: place.clock.clone(), entropy: place.entropy.clone(), holder, news, planes }
     }
 
+    /// The name in them.
+    pub(crate) fn holder(&self) -> &str {
+        &self.holder
+    }
+
     /// Keeps, or tries to get, the Lease of each plane whose home is connected. A Lease that is held over a connection
     /// goes on over the next one: it knows its holder by name.
     pub(crate) fn follow(&mut self, fleet: &Fleet, links: &Links) {

@@ -10,6 +10,7 @@
 mod ask;
 mod events;
 mod guard;
+mod herald;
 mod leases;
 mod link;
 mod run;
@@ -134,6 +135,7 @@ pub fn daemon(
     let handle = Handle { state, notices: broadcast::Sender::new(1024), counters: Arc::default() };
     let clock = options.place.clock.clone();
     let teller = Teller::new(clock, told, handle.notices.clone(), Arc::clone(&handle.counters));
+    let notices = handle.notices.subscribe();
     let daemon = Daemon::new(options, credentials, Arc::new(teller), stop);
-    (handle, daemon.run(intake))
+    (handle, daemon.run(intake, notices))
 }

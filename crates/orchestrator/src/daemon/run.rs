@@ -13,7 +13,7 @@ use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use manifest::ObjectRef;
 use plan::{BlockedBy, Known, Observed, Plan, Policy, Record, Step};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -27,11 +27,12 @@ use crate::{Fatal, Options, Session};
 
 use super::ask::Manner;
 use super::guard::Guard;
+use super::herald::Herald;
 use super::leases::Leases;
 use super::link::Links;
 use super::senses::{Kept, Memory};
 use super::tell::{Seen, Teller};
-use super::{DaemonOptions, Intake, Pace, RoundEnd};
+use super::{DaemonOptions, Intake, Notice, Pace, RoundEnd};
 
 /// How long what is under way may take to end when the daemon is told to.
 const FAREWELL: Duration = Duration::from_secs(7);
@@ -114,13 +115,14 @@ impl Daemon {
     }
 
     /// Keeps the fleet until it is told to stop.
-    pub(crate) async fn run(mut self, mut intake: watch::Receiver<Intake>) {
+    pub(crate) async fn run(mut self, mut intake: watch::Receiver<Intake>, notices: broadcast::Receiver<Notice>) {
+        let mut herald = Herald::new(notices, self.leases.holder().to_owned());
         let mut adopted: Option<Loaded> = None;
         loop {
             let newest = intake.borrow_and_update().clone();
             self.teller.intake(&newest);
             let loaded = adopted.take().map_or_else(|| Arc::clone(&newest.loaded), Arc::new);
-            match self.keep(&loaded, &newest, &mut intake).await {
+            match self.keep(&loaded, &newest, &mut intake, &mut herald).await {
                 Ended::Stopped => break,
                 Ended::Intake => {}
                 Ended::Adopted(text) => match adopt(&text) {
@@ -133,7 +135,13 @@ impl Daemon {
     }
 
     /// Works for one intent.
-    async fn keep(&mut self, loaded: &Loaded, newest: &Intake, intake: &mut watch::Receiver<Intake>) -> Ended {
+    async fn keep(
+        &mut self,
+        loaded: &Loaded,
+        newest: &Intake,
+        intake: &mut watch::Receiver<Intake>,
+        herald: &mut Herald,
+    ) -> Ended {
         self.kept.begin_anew();
         self.guard.begin_anew();
         self.teller.intent(loaded);
@@ -144,6 +152,7 @@ impl Daemon {
         let mut busy = BTreeSet::new();
         let ended = loop {
             let next = self.turn(loaded, &options, &mut turn, &mut working, &mut busy).await;
+            herald.take_up(&self.links);
             let wake = match next {
                 Ok(wake) => wake,
                 Err(ended) => break ended,
