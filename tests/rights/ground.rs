@@ -245,6 +245,7 @@ impl Ground {
             create_namespaces: false,
             trust_new_clusters: true,
             restore_passwords_from,
+            stop: orchestrator::CancellationToken::new(),
             handover: None,
         };
         // In virtual time, a run that always finds something to do never comes to its end.

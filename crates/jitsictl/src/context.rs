@@ -94,6 +94,7 @@ impl Context {
             create_namespaces: run.create_namespaces,
             trust_new_clusters: run.trust_new_clusters,
             restore_passwords_from: run.restore_passwords_from,
+            stop: orchestrator::CancellationToken::new(),
             handover: run.handover.map(handover).transpose()?,
         })
     }

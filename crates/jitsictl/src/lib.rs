@@ -18,6 +18,7 @@ mod exit;
 mod file;
 mod log;
 mod rehearsal;
+mod signals;
 
 pub use environment::Environment;
 pub use exit::{Error, Exit, Notice};

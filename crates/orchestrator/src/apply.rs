@@ -9,6 +9,7 @@ use fleet::{ClusterName, Plane};
 use manifest::{ObjectRef, UnitId};
 use plan::{BlockedBy, Known, Plan, Policy, Removal, Step};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::connect::usage;
 use crate::execute::{Executed, Execution, behind, execute, failure};
@@ -94,6 +95,7 @@ impl<'a> Run<'a> {
                 steps.retain(|step| step.plane().is_none_or(|plane| self.is_ours(plane)));
             }
             let left = |pause: Duration| pause.min(deadline.saturating_duration_since(Instant::now()));
+            let stop = &self.session.options.stop;
             if !steps.is_empty() {
                 let before = (self.done.written, self.done.deleted);
                 let again = in_vain.again(&steps);
@@ -101,7 +103,7 @@ impl<'a> Run<'a> {
                 if again || before == (self.done.written, self.done.deleted) {
                     // What could not be done now, or was undone, is done ever more slowly: a cluster may be gone, and
                     // somebody may change back what we write.
-                    sleep(left(pause)).await;
+                    unless(stop, sleep(left(pause))).await;
                     pause = (pause * 2).min(PAUSE_AT_FAILURE);
                 } else {
                     pause = (pause / 2).max(PAUSE.0);
@@ -119,14 +121,14 @@ impl<'a> Run<'a> {
                 return Ok(self.outcome(&round, verdict, started));
             } else if waits {
                 self.instruct(&mut round).await;
-                hold.changes(left(pause)).await;
+                unless(stop, hold.changes(left(pause))).await;
                 pause = (pause * 2).min(PAUSE_AT_FAILURE);
             } else {
-                sleep(left(pause)).await;
+                unless(stop, sleep(left(pause))).await;
                 pause = (pause * 2).min(PAUSE.1);
             }
             // Drains that have not led to anything are taken back before we leave.
-            self.policy.last_call = self.policy.last_call || Instant::now() >= deadline;
+            self.policy.last_call = self.policy.last_call || stop.is_cancelled() || Instant::now() >= deadline;
         }
     }
 
@@ -425,6 +427,12 @@ impl<'a> Run<'a> {
         let (joined, expected) = ours.fold((0, 0), |sum, (joined, expected)| (sum.0 + joined, sum.1 + expected));
         (asked && expected > 0 && round.policy.has_plane(Plane::Data)).then_some(Joined { joined, expected })
     }
+}
+
+/// Waits, unless it is told to stop.
+async fn unless(stop: &CancellationToken, waits: impl Future<Output = ()>) {
+    // Either way it is looked around again.
+    let _ = stop.run_until_cancelled(waits).await;
 }
 
 /// Whether what blocks may pass by itself.

@@ -39,3 +39,4 @@ pub use options::{Options, Place};
 pub use rehearse::plan;
 pub use report::{Event, Failure, Outcome, PlanReport, Proof, Status, Verdict};
 pub use status::status;
+pub use tokio_util::sync::CancellationToken;

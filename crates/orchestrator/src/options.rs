@@ -6,6 +6,7 @@ use clock::Clock;
 use cluster::{Connector, Limits, Proxies, RunKey};
 use fleet::ClusterName;
 use plan::Policy;
+use tokio_util::sync::CancellationToken;
 
 use crate::{Entropy, Handover};
 
@@ -26,6 +27,8 @@ pub struct Options {
     pub restore_passwords_from: Option<ClusterName>,
     /// What the control plane's keepers handed over, instead of access to their cluster.
     pub handover: Option<Handover>,
+    /// Cancelled, it ends as if the time was up: nothing new begins, drains are taken back, and Leases given back.
+    pub stop: CancellationToken,
 }
 
 /// The world that a run is in: its clusters, its time, its chance.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use api_server::kinds::{CONFIG_MAP, LEASE, SERVICE, STATEFUL_SET};
 use fleet::Plane;
-use orchestrator::{Event, Fatal, Options, Outcome, Verdict};
+use orchestrator::{CancellationToken, Event, Fatal, Options, Outcome, Verdict};
 use plan::Removal;
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
@@ -181,5 +181,26 @@ fn runs_wait_for_each_other_and_a_dead_one_is_not_waited_for_long() {
         assert_eq!(outcome.unwrap().verdict, Verdict::Converged);
         assert!(there(&site, 3) && begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
         assert_eq!((holder(&site, "hq", "control"), holder(&site, "fra", "data")), (None, None));
+    });
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_gives_back_what_it_took() {
+    play(async {
+        let site = Site::new().await;
+        let stop = CancellationToken::new();
+        let options = Options { stop: stop.clone(), ..site.options() };
+        let loaded = load(FLEET);
+        let begun = Instant::now();
+        let (outcome, ()) = tokio::join!(orchestrator::apply(&loaded, &options, &|_| {}), async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert!(holder(&site, "hq", "control").is_some() && holder(&site, "fra", "data").is_some());
+            stop.cancel();
+        });
+        assert_eq!(outcome.unwrap().verdict, Verdict::NotConverged);
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        assert_eq!((holder(&site, "hq", "control"), holder(&site, "fra", "data")), (None, None));
+        let (outcome, notes) = apply(&site, FLEET, |_| {}).await;
+        assert_eq!((outcome.unwrap().verdict, notes), (Verdict::Converged, Vec::new()));
     });
 }

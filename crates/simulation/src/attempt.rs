@@ -164,6 +164,7 @@ impl Stage {
             create_namespaces: false,
             trust_new_clusters: true,
             restore_passwords_from: None,
+            stop: orchestrator::CancellationToken::new(),
             handover: None,
         })
     }

@@ -3,18 +3,17 @@
 use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path};
 
 use cluster::Proxies;
-use futures::{Stream, StreamExt as _, stream};
 use orchestrator::Place;
 use orchestrator::daemon::{DaemonOptions, Pace};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     Error, Exit,
     cli::Daemon,
     context::{Context, handover},
     daemon::{self, Followed, Hook, Surroundings},
+    signals::signals,
 };
 
 pub(super) fn run(context: &Context, arguments: &Daemon) -> Result<Exit, Error> {
@@ -96,15 +95,4 @@ fn poster(proxies: &Proxies) -> Result<reqwest::Client, Error> {
         client = client.proxy(reqwest::Proxy::https(proxy).map_err(failed)?.no_proxy(except));
     }
     client.build().map_err(failed)
-}
-
-/// SIGTERM and SIGINT.
-fn signals() -> Result<impl Stream<Item = ()> + Unpin, Error> {
-    let failed = |error: std::io::Error| {
-        Error::failed(format!("cannot listen for signals: {error}"), "look at this user's limits (ulimit -n)")
-    };
-    let of = |mut signal: Signal| stream::poll_fn(move |context| signal.poll_recv(context));
-    let (term, int) =
-        (signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?);
-    Ok(stream::select(of(term), of(int)).boxed())
 }

@@ -1,25 +1,45 @@
 //! What `apply`, `delete` and `sandbox run` have in common: a run to its end, and what is told of its outcome.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use fleet::load::Loaded;
+use futures::StreamExt as _;
 use orchestrator::report::{Joined, Witness};
-use orchestrator::{Fatal, Options, Outcome, Verdict};
+use orchestrator::{Options, Outcome, Verdict};
 
 use crate::{
-    Notice,
+    Error, Notice,
     context::Context,
     duration,
     print::{self, Printer, Progress, count, seconds},
+    signals::signals,
 };
 
-/// Runs to the end, telling of progress.
-pub(super) async fn reach(context: &Context, loaded: &Loaded, options: &Options) -> Result<Outcome, Fatal> {
+/// Runs to the end, telling of progress. A first signal makes the end come soon, a second at once.
+pub(super) async fn reach(context: &Context, loaded: &Loaded, options: &Options) -> Result<Outcome, Error> {
+    let mut signals = signals()?;
     let progress = Progress::new(&context.printer, context.global.verbose > 0);
-    let tell = |event| progress.on(&event);
-    let outcome = orchestrator::apply(loaded, options, &tell).await;
+    let outcome = {
+        let tell = |event| progress.on(&event);
+        let mut run = pin!(orchestrator::apply(loaded, options, &tell));
+        tokio::select! {
+            biased;
+            outcome = &mut run => Some(outcome),
+            _ = signals.next() => {
+                let note = "told to stop: what is under way is finished, drains are taken back; once more ends it at once";
+                context.printer.warning(&Notice::plain(note));
+                options.stop.cancel();
+                tokio::select! {
+                    biased;
+                    outcome = &mut run => Some(outcome),
+                    _ = signals.next() => None,
+                }
+            }
+        }
+    };
     progress.finish();
-    outcome
+    let hint = "run the command again: it takes up where this one was, as soon as its Leases have run out (15 s)";
+    Ok(outcome.ok_or_else(|| Error::failed("ended at once", hint))??)
 }
 
 /// What failed, waits or is missing, each with its way out.

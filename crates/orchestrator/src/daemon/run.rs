@@ -101,6 +101,7 @@ impl Daemon {
                 create_namespaces: false,
                 trust_new_clusters: false,
                 restore_passwords_from: None,
+                stop: CancellationToken::new(),
                 handover,
             },
             pace,

@@ -105,6 +105,7 @@ impl Site {
             create_namespaces: false,
             trust_new_clusters: false,
             restore_passwords_from: None,
+            stop: orchestrator::CancellationToken::new(),
             handover: None,
         }
     }

@@ -56,6 +56,7 @@ impl Ground {
             create_namespaces: true,
             trust_new_clusters: true,
             restore_passwords_from: None,
+            stop: orchestrator::CancellationToken::new(),
             handover: None,
         };
         match orchestrator::apply(&self.loaded, &options, &|_| ()).await {

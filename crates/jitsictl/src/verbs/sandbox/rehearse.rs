@@ -139,6 +139,7 @@ fn options(ground: &Ground, loaded: &Loaded) -> Result<Options, Error> {
         create_namespaces: true,
         trust_new_clusters: true,
         restore_passwords_from: None,
+        stop: orchestrator::CancellationToken::new(),
         handover: None,
     })
 }

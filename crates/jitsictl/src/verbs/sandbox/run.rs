@@ -57,6 +57,7 @@ async fn show(
         create_namespaces: true,
         trust_new_clusters: true,
         restore_passwords_from: None,
+        stop: orchestrator::CancellationToken::new(),
         handover: None,
     };
     if !printer.is_json() {
