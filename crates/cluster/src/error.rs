@@ -201,7 +201,7 @@ impl ClusterError {
             }
             ErrorKind::Immutable { way_out, .. } => (*way_out).to_owned(),
             ErrorKind::NodePortTaken { .. } => {
-                "choose another base port in the fleet file, or free the port".to_owned()
+                "choose another base port in the fleet file, or free the port; of the usual range, 30000 to 30085 are given only to who asks for one".to_owned()
             }
             ErrorKind::Quota(_) => format!("raise the quota of namespace {namespace}, or ask for less"),
             ErrorKind::PodSecurity(_) => {
