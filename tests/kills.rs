@@ -3,9 +3,9 @@
 //!
 //! An API server can't tell who died at one of his reads from who died after the write before it or before the one that
 //! follows. So it is every write whose both sides are played, which is quick; `KILLS=all` plays both sides of each
-//! request, reads included. Every point has a fleet, a namespace and node ports of its own, and they are played side by
-//! side: most of the time they wait for the Lease of whoever was killed. Larger fleets over two clusters, changes and
-//! deletions are played in memory, at every request, by `crates/simulation/tests/kills.rs`.
+//! request, reads included. Every point has a fleet and a namespace of its own, and they are played side by side: most of
+//! the time they wait for the Lease of whoever was killed. Larger fleets over two clusters, changes and deletions are
+//! played in memory, at every request, by `crates/simulation/tests/kills.rs`.
 
 #![allow(
     clippy::unwrap_used,

@@ -75,7 +75,7 @@ impl Ground {
     /// Room for a fleet, with its namespace.
     pub(crate) async fn site(&self, number: u64) -> Site<'_> {
         let name = format!("k{number}");
-        let text = text(&name, number);
+        let text = text(&name);
         let loaded = ::fleet::load::load_text("fleet.yaml", &text, Path::new("."), &BTreeMap::new());
         let loaded = loaded.unwrap_or_else(|report| panic!("{}", report.render(false)));
         for cluster in CLUSTERS {
@@ -87,8 +87,9 @@ impl Ground {
     }
 }
 
-fn text(name: &str, number: u64) -> String {
-    let port = 30_000 + number;
+/// Not behind a node port: who dies in the middle of creating a Service can leave its node port taken by nobody, until the
+/// API server repairs that after some minutes. Those of load balancers are given anew.
+fn text(name: &str) -> String {
     format!(
         "
 fleet: {name}
@@ -101,7 +102,7 @@ control:
   shards: {{ alpha: {{}} }}
 data:
   pools:
-    eu: {{ cluster: hq, bridges: {{ replicas: 1, expose: node_port, base_port: {port} }} }}
+    eu: {{ cluster: hq, bridges: {{ replicas: 1, expose: load_balancer }} }}
 "
     )
 }

@@ -200,7 +200,10 @@ impl ClusterError {
                 "stop the other manager from writing these fields, or leave them out of the fleet file".to_owned()
             }
             ErrorKind::Immutable { way_out, .. } => (*way_out).to_owned(),
-            ErrorKind::NodePortTaken { .. } => {
+            ErrorKind::NodePortTaken { by: None, .. } => {
+                "choose another base port in the fleet file; if no Service has it, a create that was cut off left it so, and the API server frees it in some minutes".to_owned()
+            }
+            ErrorKind::NodePortTaken { by: Some(_), .. } => {
                 "choose another base port in the fleet file, or free the port; of the usual range, 30000 to 30085 are given only to who asks for one".to_owned()
             }
             ErrorKind::Quota(_) => format!("raise the quota of namespace {namespace}, or ask for less"),
