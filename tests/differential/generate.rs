@@ -141,8 +141,9 @@ pub(crate) fn steps(chance: &mut Chance, place: &Place) -> Vec<Step> {
             exposed(chance, place, &mut object);
         }
         let next = step(chance, &all, kind, name, object, index == 0);
-        let touched = (kind == "PersistentVolumeClaim" && next.content.contains("apply")).then(|| {
-            // See "claims that were applied" among the known differences.
+        let creates = next.content.contains("apply") || next.method == "POST";
+        let touched = (kind == "PersistentVolumeClaim" && creates).then(|| {
+            // See "claims that are new" among the known differences.
             let change = json!({ "metadata": { "annotations": { "touched": index.to_string() } } });
             let content = "application/merge-patch+json";
             Step::new("PATCH", format!("{all}/{name}"), &change).with_content(content).about(&format!("{all}/{name}"))

@@ -19,7 +19,7 @@ use super::generate::Step;
 const FREE_PORTS: u64 = 30_086;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An answer with everything replaced that may differ.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -180,12 +180,17 @@ impl Side {
                 self.named("resourceVersion", version);
             }
         }
+        let mut text = text.to_owned();
+        const LAST: &str = "ResourceVersion in object meta: ";
+        if let Some((before, version)) = text.rsplit_once(LAST) {
+            text = format!("{before}{LAST}{}", self.named("resourceVersion", version));
+        }
         let named = |(value, name): (&String, &String)| {
             let is_version = value.parse::<u64>().is_ok();
             let shown = if is_version { format!("({value})") } else { value.clone() };
             (shown, if is_version { format!("({name})") } else { name.clone() })
         };
-        self.names.iter().map(named).fold(text.to_owned(), |text, (value, name)| text.replace(&value, &name))
+        self.names.iter().map(named).fold(text, |text, (value, name)| text.replace(&value, &name))
     }
 }
 

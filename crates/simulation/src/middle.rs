@@ -30,10 +30,12 @@ pub(crate) fn client(
 #[derive(Clone)]
 pub(crate) struct Stale {
     percent: u64,
-    state: Arc<Mutex<(Dice, BTreeMap<String, Read>)>>,
+    state: Arc<Mutex<(Dice, Reads)>>,
 }
 
 type Read = (u16, Vec<u8>);
+/// By cluster and address.
+type Reads = BTreeMap<(&'static str, String), Read>;
 
 impl Stale {
     pub(crate) fn new(percent: u64, seed: u64) -> Self {
@@ -45,12 +47,13 @@ impl Stale {
         self.percent > 0 && is_read(method, uri)
     }
 
-    fn answer(&self, uri: &Uri, came: Read) -> Read {
+    fn answer(&self, cluster: &'static str, uri: &Uri, came: Read) -> Read {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (dice, known) = &mut *state;
-        let old = known.get(&uri.to_string()).filter(|_| dice.comes(self.percent)).cloned();
+        let asked = (cluster, uri.to_string());
+        let old = known.get(&asked).filter(|_| dice.comes(self.percent)).cloned();
         if came.0 == 200 && old.is_none() {
-            known.insert(uri.to_string(), came.clone());
+            known.insert(asked, came.clone());
         }
         old.unwrap_or(came)
     }
@@ -106,7 +109,8 @@ impl Middle {
 
     async fn aged(&self, uri: &Uri, answer: Response<Body>) -> Result<Response<Body>, kube::Error> {
         let (mut parts, body) = answer.into_parts();
-        let (code, bytes) = self.stale.answer(uri, (parts.status.as_u16(), body.collect().await?.to_bytes().to_vec()));
+        let came = (parts.status.as_u16(), body.collect().await?.to_bytes().to_vec());
+        let (code, bytes) = self.stale.answer(self.cluster, uri, came);
         parts.status = http::StatusCode::from_u16(code).unwrap_or_default();
         parts.headers.remove(http::header::CONTENT_LENGTH);
         Ok(Response::from_parts(parts, Body::from(bytes)))

@@ -14,13 +14,20 @@ pub(super) fn collect(object: &Json, old: Option<&Json>, kind: &Kind, warnings: 
     }
     match kind.name {
         "Pod" => pod(object.get("spec").unwrap_or(&Json::Null), "spec", warnings),
-        "Service" if text(object, "/spec/clusterIP") == "None" && text(object, "/spec/sessionAffinity") != "None" => {
-            warnings.push("spec.SessionAffinity is ignored for headless services".to_owned());
-        }
+        "Service" => service(object, warnings),
         "Deployment" | "ReplicaSet" | "StatefulSet" => {
             pod(object.pointer("/spec/template/spec").unwrap_or(&Json::Null), "spec.template.spec", warnings);
         }
         _ => {}
+    }
+}
+
+fn service(service: &Json, warnings: &mut Vec<String>) {
+    if text(service, "/spec/clusterIP") == "None" && text(service, "/spec/sessionAffinity") != "None" {
+        warnings.push("spec.SessionAffinity is ignored for headless services".to_owned());
+    }
+    if text(service, "/spec/type") != "ExternalName" && !text(service, "/spec/externalName").is_empty() {
+        warnings.push("spec.externalName is ignored when spec.type is not \"ExternalName\"".to_owned());
     }
 }
 

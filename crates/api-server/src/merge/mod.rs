@@ -230,9 +230,14 @@ fn refuse_conflicts(managers: &Managers, me: &Manager, written: &FieldSet) -> Re
     if written.is_empty() {
         return Ok(());
     }
-    let others = managers.0.iter().filter(|(manager, _)| *manager != me);
-    let conflicts =
-        others.map(|(manager, owned)| (manager.to_string(), owned.fields.set().intersection(written).paths()));
+    let mut others: Vec<_> = managers.0.iter().filter(|(manager, _)| *manager != me).collect();
+    // A real server sorts them by their JSON, in which what has a subresource comes first.
+    others.sort_by_key(|(manager, _)| {
+        (&manager.name, manager.operation, &manager.api_version, manager.subresource.is_none(), &manager.subresource)
+    });
+    let conflicts = others
+        .into_iter()
+        .map(|(manager, owned)| (manager.to_string(), owned.fields.set().intersection(written).paths()));
     let conflicts: Vec<_> = conflicts.filter(|(_, paths)| !paths.is_empty()).collect();
     let causes = conflicts.iter().flat_map(|(manager, paths)| {
         paths.iter().map(move |path| {

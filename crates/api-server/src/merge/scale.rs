@@ -25,7 +25,8 @@ pub fn scale(old: &Json, new: &mut Json, writer: &Writer) {
     };
     let mut scalers: BTreeSet<Manager> =
         managers.0.iter().filter(|(_, owned)| owns(owned)).map(|(manager, _)| of_scale(manager)).collect();
-    if number(old) != number(new) {
+    // A scale that nobody owned is as one of an object that was never applied: nobody comes to own it.
+    if number(old) != number(new) && !scalers.is_empty() {
         scalers.clear();
         // None is not printed, so nobody owns it.
         if number(new) != 0 {
@@ -33,11 +34,15 @@ pub fn scale(old: &Json, new: &mut Json, writer: &Writer) {
             scalers.insert(Manager::of(&writer, Operation::Update));
         }
     }
-    for (manager, owned) in &mut managers.0 {
-        if owns(owned) && !scalers.remove(manager) {
-            owned.fields = owned.fields.set().difference(&replicas).into();
+    managers.0.retain(|manager, owned| {
+        if !owns(owned) || scalers.remove(manager) {
+            return true;
         }
-    }
+        let rest = owned.fields.set().difference(&replicas);
+        let stays = !rest.is_empty();
+        owned.fields = rest.into();
+        stays
+    });
     let api_version = writer.api_version.clone();
     let alone = scalers.into_iter().map(|manager| {
         let owned = Owned { api_version: api_version.clone(), time: None, fields: replicas.clone().into() };
@@ -54,7 +59,7 @@ mod tests {
 
     /// As a server of version 1.34.3 left them.
     #[test]
-    fn who_scales_owns_the_number_and_who_only_repeats_it_is_listed_apart() {
+    fn who_scales_owns_the_number_unless_nobody_did_and_who_only_repeats_it_is_listed_apart() {
         let entry = |manager: &str, fields: Json| {
             json!({
                 "apiVersion": "apps/v1", "fieldsType": "FieldsV1", "fieldsV1": fields, "manager": manager,
@@ -70,6 +75,13 @@ mod tests {
             now: "2026-01-01T00:00:09Z".parse().unwrap(),
         };
         let rest = entry("green", json!({ "f:spec": { "f:paused": {} } }));
+        let mut unowned = json!({ "metadata": { "managedFields": [rest] }, "spec": { "replicas": 3 } });
+        scale(
+            &json!({ "metadata": { "managedFields": [rest] }, "spec": { "replicas": 2 } }),
+            &mut unowned,
+            &writer("blue"),
+        );
+        assert_eq!(unowned["metadata"]["managedFields"], json!([rest]));
         let mut number = entry("green", json!({ "f:spec": { "f:replicas": {} } }));
         number.as_object_mut().unwrap().remove("time");
         for (manager, replicas, expected) in [

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 
 use super::write::is_over;
@@ -52,24 +52,32 @@ impl Call<'_> {
     pub(super) fn deleted(&self, state: &mut State, key: &str, old: &Json) -> Result<Arc<Json>, ApiError> {
         let kind = self.request.kind;
         let mut new = old.clone();
-        self.hold(&mut new);
-        let grace = self.grace(&new);
-        let before = old.pointer("/metadata/deletionGracePeriodSeconds").and_then(Json::as_i64);
-        let deleting = old.pointer("/metadata/deletionTimestamp").is_some();
-        // A time of grace that runs can only be made shorter, by who says how short.
-        let says = kind != &POD || self.request.parameters.grace_seconds.is_some();
-        let shorter = before.is_none_or(|before| says && grace < before);
-        if !deleting || shorter {
-            let moment = self.now.checked_add(SignedDuration::from_secs(grace)).unwrap_or(self.now);
-            let moment = if deleting && grace == 0 {
-                old.pointer("/metadata/deletionTimestamp").cloned()
-            } else {
-                Some(stamp(moment).into())
-            };
-            new["metadata"]["deletionTimestamp"] = moment.unwrap_or_default();
-            new["metadata"]["deletionGracePeriodSeconds"] = grace.into();
-            if let Some(generation) = new.pointer("/metadata/generation").and_then(Json::as_u64).filter(|_| !deleting) {
-                new["metadata"]["generation"] = (generation + 1).into();
+        match self.grace(old) {
+            // Nothing else can be asked of what is on its way, not even what becomes of its dependents.
+            Grace::Runs => return Ok(Arc::new(new)),
+            Grace::Shorter { begun, seconds } => {
+                end(&mut new, begun, seconds);
+                self.hold(&mut new);
+            }
+            Grace::Begins(seconds) => {
+                end(&mut new, self.now, seconds);
+                grow(&mut new);
+                self.hold(&mut new);
+            }
+            Grace::None => {
+                self.hold(&mut new);
+                // Where a request both lets go of an object and names its version, a real server compares that with nothing.
+                let (parameters, held) =
+                    (&self.request.parameters, |object: &Json| object.pointer("/metadata/finalizers").is_some());
+                if parameters.if_resource_version.is_some() && !parameters.dry_run && held(old) && !held(&new) {
+                    let version = text(old, "resourceVersion").unwrap_or_default();
+                    let why = format!("ResourceVersion in precondition: , ResourceVersion in object meta: {version}");
+                    return Err(self.stored_otherwise(&why));
+                }
+                if new.pointer("/metadata/deletionTimestamp").is_none() {
+                    end(&mut new, self.now, 0);
+                    grow(&mut new);
+                }
             }
         }
         if kind == &NAMESPACE {
@@ -124,22 +132,27 @@ impl Call<'_> {
         }
     }
 
-    /// In seconds; less than nothing is one. Only pods that were given to a node take time.
-    fn grace(&self, object: &Json) -> i64 {
+    /// Only pods take time, and of those only what was given to a node. Less than no time is a second.
+    fn grace(&self, object: &Json) -> Grace {
         if self.request.kind != &POD {
-            return 0;
+            return Grace::None;
         }
         let asked = self.request.parameters.grace_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
-        // Of what is going already nothing else is asked.
-        if let (true, Some(asked)) = (object.pointer("/metadata/deletionTimestamp").is_some(), asked) {
-            return asked;
-        }
         let at = |pointer: &str| object.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
+        if let Ok(ends) = at("/metadata/deletionTimestamp").parse::<Timestamp>() {
+            let granted = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Json::as_i64).unwrap_or(0);
+            let begun = ends.checked_sub(SignedDuration::from_secs(granted)).unwrap_or(ends);
+            return match asked {
+                _ if granted == 0 => Grace::None,
+                Some(seconds) if seconds < granted => Grace::Shorter { begun, seconds },
+                _ => Grace::Runs,
+            };
+        }
         if at("/spec/nodeName").is_empty() || matches!(at("/status/phase"), "Succeeded" | "Failed") {
-            return 0;
+            return Grace::Begins(0);
         }
         let of_spec = object.pointer("/spec/terminationGracePeriodSeconds").and_then(Json::as_i64);
-        asked.or(of_spec).unwrap_or(30).max(0)
+        Grace::Begins(asked.or(of_spec).unwrap_or(30).max(0))
     }
 
     pub(super) fn delete_collection(&self, state: &mut State) -> Result<Answer, ApiError> {
@@ -151,6 +164,32 @@ impl Call<'_> {
             self.deleted(state, &crate::store::key(namespace, name), item)?;
         }
         Ok(Answer::List { items, resource_version, more: None })
+    }
+}
+
+/// The time that an object has to end.
+enum Grace {
+    /// It takes none.
+    None,
+    /// So many seconds from now on.
+    Begins(i64),
+    /// It is running, and is made shorter.
+    Shorter { begun: Timestamp, seconds: i64 },
+    /// It is running, and stays as it is.
+    Runs,
+}
+
+/// It ends so long after this.
+fn end(object: &mut Json, begun: Timestamp, seconds: i64) {
+    let moment = begun.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(begun);
+    object["metadata"]["deletionTimestamp"] = stamp(moment).into();
+    object["metadata"]["deletionGracePeriodSeconds"] = seconds.into();
+}
+
+/// What is being deleted is no longer what it was.
+fn grow(object: &mut Json) {
+    if let Some(generation) = object.pointer("/metadata/generation").and_then(Json::as_u64).filter(|it| *it > 0) {
+        object["metadata"]["generation"] = (generation + 1).into();
     }
 }
 

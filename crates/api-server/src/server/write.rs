@@ -298,15 +298,18 @@ impl Call<'_> {
         if given.is_empty() || given == uid {
             return Ok(());
         }
-        let (place, name) = (registry(self.request.kind), self.key());
+        Err(self.stored_otherwise(&format!("UID in precondition: {given}, UID in object meta: {uid}")))
+    }
+
+    /// What the store below a real server says when a precondition does not hold.
+    pub(super) fn stored_otherwise(&self, why: &str) -> ApiError {
+        let (place, key) = (registry(self.request.kind), self.key());
         let root = if self.request.parameters.dry_run { "" } else { "/registry" };
-        Err(self.conflict(
-            self.name(),
-            &format!(
-                "StorageError: invalid object, Code: 4, Key: {root}/{place}/{name}, ResourceVersion: 0, \
-                 AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {uid}"
-            ),
-        ))
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {root}/{place}/{key}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: {why}"
+        );
+        self.conflict(self.name(), &why)
     }
 
     pub(super) fn patch(&self, state: &mut State, how: PatchType) -> Result<Answer, ApiError> {
@@ -451,11 +454,12 @@ impl Call<'_> {
             }
             object
         };
+        self.admitted(state, &mut new, Some(old), warnings)?;
+        // What admission fills in is not what a client changed.
         if (COUNTED.contains(&kind.name) || kind == &POD) && !of_status && wanted(&new) != wanted(old) {
             let generation = old.pointer("/metadata/generation").and_then(Json::as_u64).unwrap_or(0);
             new["metadata"]["generation"] = (generation + 1).into();
         }
-        self.admitted(state, &mut new, Some(old), warnings)?;
         merge::keep_times(old, &mut new);
         let answer = |object| Ok((object, false));
         if new == *old || self.request.parameters.dry_run {

@@ -2,6 +2,8 @@
 //!
 //! There is no separate store of what is taken: what the Services of the cluster say is what is taken.
 
+mod ports;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
@@ -12,13 +14,10 @@ use super::{Attempt, Surroundings};
 use crate::error::ApiError;
 use crate::kinds::SERVICE;
 
-const FIRST_PORT: u64 = 30000;
-const PORTS: u64 = 2768;
 /// 10.96.0.0/16, without its first address (the API server's own) and its last.
 const ADDRESSES: u64 = 65532;
-/// So many at the beginning of each range are given only when all others are gone: they are for who asks for one.
+/// So many at the beginning are given only when all others are gone: they are for who asks for one.
 const ASKED_ADDRESSES: u64 = 256;
-const ASKED_PORTS: u64 = 86;
 
 fn needs_address(service: &Json) -> bool {
     matches!(text(service, "/spec/type"), "ClusterIP" | "NodePort" | "LoadBalancer")
@@ -44,12 +43,43 @@ pub(super) fn needs_health_check(service: &Json) -> bool {
 /// Allocates what is missing. What the Service had it keeps, and what it no longer needs is taken out of it.
 pub(super) fn service(object: &mut Json, attempt: &Attempt<'_>) -> Result<(), ApiError> {
     if let Some(old) = attempt.old {
-        release(object, old);
         keep(object, old);
     }
+    both_address_fields(object, attempt.old);
     let taken = Taken::by_others(attempt);
     addresses(object, attempt, &taken)?;
-    ports(object, attempt, taken)
+    ports::allocate(object, attempt, taken.ports)?;
+    if let Some(old) = attempt.old {
+        release(object, old);
+    }
+    // A real server keeps it, but does not show it.
+    if text(object, "/spec/type") == "ExternalName"
+        && let Some(spec) = spec(object)
+    {
+        spec.remove("internalTrafficPolicy");
+    }
+    Ok(())
+}
+
+/// The first address and the list of all say the same, and a client may know only of the first.
+fn both_address_fields(object: &mut Json, old: Option<&Json>) {
+    let one = |service: &Json| text(service, "/spec/clusterIP").to_owned();
+    let all = |service: &Json| items(service, "/spec/clusterIPs").to_vec();
+    let (address, listed) = (one(object), all(object));
+    let (address_before, listed_before) = old.map(|old| (one(old), all(old))).unwrap_or_default();
+    let of_one = if address.is_empty() { Vec::new() } else { vec![json!(address)] };
+    let list = match old {
+        None if listed.is_empty() => of_one,
+        Some(_) if address == address_before && listed.is_empty() => listed_before,
+        Some(_) if address != address_before && listed == listed_before => of_one,
+        _ => return,
+    };
+    let Some(spec) = spec(object) else { return };
+    if list.is_empty() {
+        spec.remove("clusterIPs");
+    } else {
+        spec.insert("clusterIPs".to_owned(), list.into());
+    }
 }
 
 fn spec(object: &mut Json) -> Option<&mut Map<String, Json>> {
@@ -65,12 +95,11 @@ fn release(object: &mut Json, old: &Json) {
     let balancer = text(old, "/spec/type") == "LoadBalancer" && text(object, "/spec/type") != "LoadBalancer";
     let external = may_have_node_ports(old) && !may_have_node_ports(object);
     let mut drops = Vec::new();
-    if address && same(object, "/spec/clusterIPs") {
-        drops.extend(["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]);
-    }
-    let external_name = |service: &Json| text(service, "/spec/type") == "ExternalName";
-    if external_name(object) && !external_name(old) && same(object, "/spec/internalTrafficPolicy") {
-        drops.push("internalTrafficPolicy");
+    if address {
+        if same(object, "/spec/clusterIP") && same(object, "/spec/clusterIPs") {
+            drops.extend(["clusterIP", "clusterIPs"]);
+        }
+        drops.extend(["ipFamilies", "ipFamilyPolicy"].iter().filter(|name| same(object, &format!("/spec/{name}"))));
     }
     if health && same(object, "/spec/healthCheckNodePort") {
         drops.push("healthCheckNodePort");
@@ -85,10 +114,7 @@ fn release(object: &mut Json, old: &Json) {
     if external && same(object, "/spec/externalTrafficPolicy") && items(object, "/spec/externalIPs").is_empty() {
         drops.push("externalTrafficPolicy");
     }
-    let node_ports = |object: &Json| -> Vec<Option<i64>> {
-        items(object, "/spec/ports").iter().map(|port| number(port, "/nodePort")).collect()
-    };
-    let clear_ports = ports && node_ports(object) == node_ports(old);
+    let clear_ports = ports && ports::of(old).is_superset(&ports::of(object));
     let Some(spec) = spec(object) else { return };
     for name in drops {
         spec.remove(name);
@@ -108,11 +134,8 @@ fn keep(object: &mut Json, old: &Json) {
     let Some(spec) = spec(object) else { return };
     let before = |name: &str| old.pointer(&format!("/spec/{name}")).cloned();
     if address {
-        let said = ["clusterIP", "clusterIPs"].map(|name| spec.contains_key(name));
         for name in ["clusterIP", "clusterIPs"] {
-            if said == [false, false]
-                && let Some(value) = before(name)
-            {
+            if let Some(value) = before(name) {
                 fill(spec, name, value);
             }
         }
@@ -165,15 +188,10 @@ impl Taken {
             taken
                 .addresses
                 .extend(items(&service, "/spec/clusterIPs").iter().filter_map(Json::as_str).map(str::to_owned));
-            taken.ports.extend(node_ports(&service));
+            taken.ports.extend(ports::all(&service));
         }
         taken
     }
-}
-
-fn node_ports(service: &Json) -> impl Iterator<Item = i64> {
-    let ports = items(service, "/spec/ports").iter().filter_map(|port| number(port, "/nodePort"));
-    ports.chain(number(service, "/spec/healthCheckNodePort")).filter(|port| *port != 0)
 }
 
 /// The first that is free, from a random one on; of the first ones only when there are no others.
@@ -252,101 +270,6 @@ fn addresses(object: &mut Json, attempt: &Attempt<'_>, taken: &Taken) -> Result<
         fill(spec, "ipFamilies", json!(["IPv4"]));
     }
     Ok(())
-}
-
-fn ports(object: &mut Json, attempt: &Attempt<'_>, mut taken: Taken) -> Result<(), ApiError> {
-    let name = text(object, "/metadata/name").to_owned();
-    let had: BTreeSet<i64> = attempt.old.map(|old| node_ports(old).collect()).unwrap_or_default();
-    let mut own: BTreeSet<i64> = BTreeSet::new();
-    let refuse = |field: &str, port: i64, why: &str| {
-        let mut causes = Causes::default();
-        causes.invalid(field, &json!(port), why);
-        causes.verdict(attempt.kind, &name)
-    };
-    if may_have_node_ports(object) {
-        let automatic = gets_node_ports(object);
-        let list = items(object, "/spec/ports").to_vec();
-        let mut given: Vec<i64> = Vec::new();
-        // Ports of the same number (one for TCP, one for UDP) share a node port.
-        let mut by_port: std::collections::BTreeMap<i64, i64> = std::collections::BTreeMap::new();
-        for (index, port) in list.iter().enumerate() {
-            let front = number(port, "/port").unwrap_or(0);
-            let asked = number(port, "/nodePort").unwrap_or(0);
-            let shared = by_port.get(&front).copied();
-            let wanted = match (asked, shared) {
-                (0, Some(shared)) => shared,
-                (0, None) => list
-                    .iter()
-                    .filter(|other| number(other, "/port") == Some(front))
-                    .find_map(|other| number(other, "/nodePort").filter(|port| *port != 0))
-                    .unwrap_or(0),
-                (asked, _) => asked,
-            };
-            let number = if wanted == 0 {
-                if !automatic {
-                    given.push(0);
-                    continue;
-                }
-                let asked: BTreeSet<i64> = list.iter().filter_map(|port| number(port, "/nodePort")).collect();
-                next_port(attempt, |port| taken.ports.contains(port) || own.contains(port) || asked.contains(port))?
-            } else {
-                if shared != Some(wanted) && !had.contains(&wanted) {
-                    let field = format!("spec.ports[{index}].nodePort");
-                    check_port(wanted, attempt.dry_run, taken.ports.contains(&wanted) || own.contains(&wanted))
-                        .map_or(Ok(()), |why| refuse(&field, wanted, why))?;
-                }
-                wanted
-            };
-            by_port.entry(front).or_insert(number);
-            own.insert(number);
-            given.push(number);
-        }
-        if let Some(spec) = spec(object) {
-            for (port, number) in each(spec, "ports").zip(given) {
-                if number != 0 {
-                    port.insert("nodePort".to_owned(), json!(number));
-                }
-            }
-        }
-    }
-    if needs_health_check(object) {
-        taken.ports.extend(&own);
-        let asked = number(object, "/spec/healthCheckNodePort").unwrap_or(0);
-        let port = if asked == 0 {
-            next_port(attempt, |port| taken.ports.contains(port))?
-        } else {
-            if !had.contains(&asked) {
-                let why = check_port(asked, attempt.dry_run, taken.ports.contains(&asked));
-                let allocation = |why: &str| {
-                    let message = format!("failed to allocate requested HealthCheck NodePort {asked}: {why}");
-                    Err(ApiError::new(500, "InternalError", format!("Internal error occurred: {message}"))
-                        .with(json!({ "causes": [{ "message": message }] })))
-                };
-                why.map_or(Ok(()), allocation)?;
-            }
-            asked
-        };
-        object["spec"]["healthCheckNodePort"] = json!(port);
-    }
-    Ok(())
-}
-
-/// A dry run never asks the range, on real servers too.
-fn check_port(port: i64, dry_run: bool, taken: bool) -> Option<&'static str> {
-    if !dry_run && !(30000..=32767).contains(&port) {
-        Some("provided port is not in the valid range. The range of valid ports is 30000-32767")
-    } else if taken {
-        Some("provided port is already allocated")
-    } else {
-        None
-    }
-}
-
-fn next_port(attempt: &Attempt<'_>, taken: impl Fn(&i64) -> bool) -> Result<i64, ApiError> {
-    let made = |index: u64| i64::try_from(FIRST_PORT + index).unwrap_or(0);
-    free(attempt.around, (ASKED_PORTS, PORTS), made, taken).ok_or_else(|| {
-        ApiError::new(500, "InternalError", "Internal error occurred: failed to allocate a nodePort: range is full")
-    })
 }
 
 /// Is there a Service that wants a load balancer?
