@@ -16,6 +16,25 @@ pub(crate) struct Program<'a> {
 }
 
 impl Program<'_> {
+    /// The program with these arguments, in its surroundings.
+    pub(crate) fn command(
+        &self,
+        arguments: &[String],
+        environment: impl Iterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
+    ) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(self.path);
+        command
+            .args(arguments)
+            .current_dir(self.cwd)
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .env("HOME", self.home)
+            .env("KUBECONFIG", self.kubeconfig)
+            .env("NO_COLOR", "1")
+            .envs(environment);
+        command
+    }
+
     /// Runs it, and returns its exit code (none after a signal) and what it wrote. Both of its streams go into one
     /// pipe, so lines come in the order in which they were written.
     pub(crate) async fn run(
@@ -26,20 +45,8 @@ impl Program<'_> {
     ) -> Result<(Option<i32>, String), String> {
         let failed = |error: std::io::Error| format!("cannot run {}: {error}", self.path.display());
         let (mut reader, writer) = std::io::pipe().map_err(failed)?;
-        let mut command = tokio::process::Command::new(self.path);
-        command
-            .args(arguments)
-            .current_dir(self.cwd)
-            .env_clear()
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            .env("HOME", self.home)
-            .env("KUBECONFIG", self.kubeconfig)
-            .env("NO_COLOR", "1")
-            .envs(environment)
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone().map_err(failed)?)
-            .stderr(writer)
-            .kill_on_drop(true);
+        let mut command = self.command(arguments, environment);
+        command.stdin(Stdio::null()).stdout(writer.try_clone().map_err(failed)?).stderr(writer).kill_on_drop(true);
         let mut child = command.spawn().map_err(failed)?;
         // The pipe ends when its last writer goes, and the command holds two.
         drop(command);

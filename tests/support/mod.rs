@@ -3,6 +3,7 @@
 pub(crate) mod backend;
 pub(crate) mod binary;
 pub(crate) mod command;
+pub(crate) mod daemon;
 pub(crate) mod matching;
 pub(crate) mod objects;
 pub(crate) mod player;

@@ -1,8 +1,9 @@
 //! Reading and changing any object of a cluster, by kind and name.
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    Api, Client,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams},
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::Value;
@@ -59,11 +60,42 @@ fn api(client: &Client, kind: &str, namespace: Option<&str>) -> Result<Api<Dynam
     })
 }
 
+fn api_of_all(client: &Client, kind: &str) -> Result<Api<DynamicObject>, String> {
+    let known = KINDS.iter().find(|(known, ..)| *known == kind);
+    let &(_, group, version, plural, _) = known.ok_or_else(|| format!("`{kind}` is no known kind"))?;
+    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
+    Ok(Api::all_with(client.clone(), &resource))
+}
+
 /// The object as JSON; nothing when the server says that there is none.
 pub(crate) async fn get(client: &Client, object: &Object) -> Result<Option<Value>, String> {
     let found = api(client, &object.kind, object.namespace.as_deref())?.get_opt(&object.name).await;
     let found = found.map_err(|error| error.to_string())?;
     found.map(|found| serde_json::to_value(found).map_err(|error| error.to_string())).transpose()
+}
+
+/// Everything that is secret in namespaces whose name begins so: where it stands, and its value.
+pub(crate) async fn secrets(client: &Client, namespace: &str) -> Result<Vec<(String, String)>, String> {
+    let all =
+        Api::<Secret>::all(client.clone()).list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+    let mut values = Vec::new();
+    for secret in all.items.into_iter().filter(|secret| secret.namespace().is_some_and(|it| it.starts_with(namespace)))
+    {
+        let name = secret.name_any();
+        for (key, value) in secret.data.unwrap_or_default() {
+            // Shorter ones are names of users.
+            let value = String::from_utf8(value.0).ok().filter(|value| value.len() >= 12);
+            values.extend(value.map(|value| (format!("{key} of Secret {name}"), value)));
+        }
+    }
+    Ok(values)
+}
+
+/// What Events say in namespaces whose name begins so.
+pub(crate) async fn events(client: &Client, namespace: &str) -> Result<String, String> {
+    let all = api_of_all(client, "Event")?.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+    let ours = all.items.iter().filter(|event| event.namespace().is_some_and(|it| it.starts_with(namespace)));
+    Ok(ours.map(|event| event.data.to_string()).collect::<Vec<_>>().join("\n"))
 }
 
 pub(crate) async fn delete(client: &Client, object: &Object) -> Result<(), String> {

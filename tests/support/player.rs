@@ -14,6 +14,7 @@ use testbed::{Credential, Rights, Rule};
 use super::{
     backend::{Backend, CLUSTERS, Mark},
     command::{self, Program},
+    daemon::Daemon,
     matching, objects,
     script::{Action, Check, Compare, Ending, Object, Refusal, Requests, Run},
     stage::{Replacement, Stage},
@@ -28,6 +29,7 @@ pub(super) struct Player<'a> {
     environment: Vec<(String, String)>,
     memory: BTreeMap<String, String>,
     marks: BTreeMap<String, Mark>,
+    daemons: BTreeMap<String, Daemon>,
 }
 
 impl<'a> Player<'a> {
@@ -50,6 +52,7 @@ impl<'a> Player<'a> {
             environment: Vec::new(),
             memory: BTreeMap::from([("port".to_owned(), port), ("scenario".to_owned(), name.to_owned())]),
             marks: BTreeMap::new(),
+            daemons: BTreeMap::new(),
         };
         std::fs::create_dir(player.cwd()).map_err(|error| error.to_string())?;
         player.write_kubeconfig()?;
@@ -110,6 +113,15 @@ impl<'a> Player<'a> {
         output
     }
 
+    fn program<'p>(&'p self, cwd: &'p Path, kubeconfig: &'p Path) -> Program<'p> {
+        Program { path: &self.stage.jitsictl, cwd, home: self.folder.path(), kubeconfig }
+    }
+
+    /// What `> env` set.
+    fn remembered(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     pub(super) async fn run(&self, run: &Run, update: bool) -> Result<Option<Replacement>, String> {
         let words = command::words(&self.fill(&run.command))?;
         let assignments = words.iter().take_while(|word| command::is_assignment(word)).count();
@@ -118,11 +130,9 @@ impl<'a> Player<'a> {
             return Err(format!("`{}` does not run jitsictl", run.command));
         };
         let assignments = assignments.iter().filter_map(|word| word.split_once('='));
-        let remembered = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let (cwd, kubeconfig) = (self.cwd(), self.kubeconfig());
-        let (path, home) = (self.stage.jitsictl.as_path(), self.folder.path());
-        let program = Program { path, cwd: &cwd, home, kubeconfig: &kubeconfig };
-        let (ended, output) = program.run(arguments, remembered.chain(assignments), run.ending).await?;
+        let program = self.program(&cwd, &kubeconfig);
+        let (ended, output) = program.run(arguments, self.remembered().chain(assignments), run.ending).await?;
 
         let actual = matching::split(&self.redact(&output));
         let expected: Vec<String> = run.output.iter().map(|line| self.fill(line)).collect();
@@ -247,6 +257,13 @@ impl<'a> Player<'a> {
                 self.stage.backend.world().fail_image(tag, *fails);
                 Ok(())
             }
+            Action::StartDaemon { name, arguments } => self.start_daemon(name, arguments).await,
+            Action::StopDaemon { name } => {
+                let daemon = self.daemon(name)?;
+                self.tells_no_secret(&daemon).await?;
+                daemon.stop().await
+            }
+            Action::KillDaemon { name } => self.daemon(name)?.kill().await,
             Action::Stop { cluster } => self.stage.backend.set_running(cluster, false).await,
             Action::Start { cluster } => self.stage.backend.set_running(cluster, true).await,
             Action::Refuse { cluster, refusal } => {
@@ -281,6 +298,43 @@ impl<'a> Player<'a> {
                 let credential = self.stage.backend.user(cluster, &user, &rights).await?;
                 self.log_in_as(context, credential)
             }
+        }
+    }
+
+    async fn start_daemon(&mut self, name: &str, arguments: &[String]) -> Result<(), String> {
+        let common = ["daemon", "--listen", "127.0.0.1:0", "--log-format", "json", "--holder", name].map(str::to_owned);
+        let (cwd, kubeconfig) = (self.cwd(), self.kubeconfig());
+        let command = self.program(&cwd, &kubeconfig).command(&[&common, arguments].concat(), self.remembered());
+        let daemon = Daemon::start(command).await?;
+        self.memory.insert(name.to_owned(), daemon.address().to_owned());
+        self.daemons.insert(name.to_owned(), daemon);
+        Ok(())
+    }
+
+    fn daemon(&mut self, name: &str) -> Result<Daemon, String> {
+        self.daemons.remove(name).ok_or_else(|| format!("no daemon `{name}` was started"))
+    }
+
+    /// What the daemons that still run wrote last.
+    pub(super) fn tales(&self) -> String {
+        self.daemons.iter().map(|(name, daemon)| format!("\nlog of daemon {name}:\n{}", daemon.tail())).collect()
+    }
+
+    /// None of the scenario's secrets stands in what a daemon wrote, in what it shows, or in an Event.
+    async fn tells_no_secret(&self, daemon: &Daemon) -> Result<(), String> {
+        let mut told = daemon.everything().await?;
+        let (mut secrets, scenario) = (Vec::new(), self.fill("{scenario}"));
+        for cluster in CLUSTERS {
+            let client = self.client(cluster)?;
+            secrets.extend(objects::secrets(client, &scenario).await?);
+            told.push_str(&objects::events(client, &scenario).await?);
+        }
+        if secrets.is_empty() {
+            return Err("the scenario has no secrets that could be told".to_owned());
+        }
+        match secrets.iter().find(|(_, value)| told.contains(value.as_str())) {
+            Some((name, _)) => Err(format!("{name} was told")),
+            None => Ok(()),
         }
     }
 

@@ -100,6 +100,19 @@ pub(crate) enum Action {
         tag: String,
         fails: bool,
     },
+    /// Starts a daemon of this name beside the commands that follow.
+    StartDaemon {
+        name: String,
+        arguments: Vec<String>,
+    },
+    /// Ends it in order, and looks for secrets in all that it told.
+    StopDaemon {
+        name: String,
+    },
+    /// Ends it as `kill -9` does.
+    KillDaemon {
+        name: String,
+    },
     Stop {
         cluster: String,
     },
@@ -331,6 +344,12 @@ fn action(verb: &str, rest: &str, document: Option<String>) -> Result<Action, St
         ("release", [cluster]) => Action::HoldLoadBalancers { cluster: own(cluster), hold: false },
         ("image", [tag, "fails"]) => Action::Image { tag: own(tag), fails: true },
         ("image", [tag, "works"]) => Action::Image { tag: own(tag), fails: false },
+        ("daemon", ["start", name, arguments @ ..]) => Action::StartDaemon {
+            name: own(name),
+            arguments: arguments.iter().map(|&argument| own(argument)).collect(),
+        },
+        ("daemon", ["stop", name]) => Action::StopDaemon { name: own(name) },
+        ("daemon", ["kill", name]) => Action::KillDaemon { name: own(name) },
         ("stop", [cluster]) => Action::Stop { cluster: own(cluster) },
         ("start", [cluster]) => Action::Start { cluster: own(cluster) },
         ("point", [context, "at", cluster]) => Action::Point { context: own(context), cluster: own(cluster) },

@@ -42,7 +42,7 @@ impl Stage {
                 other => player.act(other).await,
             };
             if let Err(why) = done {
-                played = Err(format!("line {line}: {why}"));
+                played = Err(format!("line {line}: {why}{}", player.tales()));
                 break;
             }
         }

@@ -1,0 +1,134 @@
+//! A daemon that runs beside a scenario's commands.
+
+use std::{
+    process::Stdio,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde_json::Value as Json;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+    time::{Instant, sleep, timeout},
+};
+
+/// How long it may take until it answers, and until it has seen everything.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to end.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// The pages that it shows.
+const PAGES: [&str; 4] = ["/metrics", "/state", "/readyz", "/healthz"];
+/// So much of its log is shown when something went wrong.
+const SHOWN: usize = 30;
+
+pub(crate) struct Daemon {
+    child: Child,
+    address: String,
+    log: Log,
+}
+
+/// What it wrote so far.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value of a key of the first line with this message.
+    fn value(&self, message: &str, key: &str) -> Option<String> {
+        let lines = self.lines();
+        let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+        lines.find(|line| line["message"] == message).and_then(|line| Some(line[key].as_str()?.to_owned()))
+    }
+}
+
+impl Daemon {
+    /// Starts it, and waits until it has seen everything.
+    pub(crate) async fn start(mut command: Command) -> Result<Self, String> {
+        let failed = |error: std::io::Error| format!("cannot run the daemon: {error}");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().map_err(failed)?;
+        let log = Log::default();
+        if let Some(stderr) = child.stderr.take() {
+            let log = log.clone();
+            tokio::spawn(async move {
+                let mut lines = BufReader::new(stderr).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    log.lines().push(line);
+                }
+            });
+        }
+        let mut daemon = Self { child, address: String::new(), log };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if daemon.address.is_empty() {
+                daemon.address = daemon.log.value("listening", "address").unwrap_or_default();
+            } else if matches!(daemon.page("/readyz").await, Ok((200, _))) {
+                return Ok(daemon);
+            }
+            if daemon.child.try_wait().map_err(failed)?.is_some() {
+                return Err(format!("the daemon has ended\n{}", daemon.tail()));
+            }
+            if Instant::now() >= deadline {
+                return Err(format!("the daemon is not ready after {PATIENCE:?}\n{}", daemon.tail()));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The end of its log.
+    pub(crate) fn tail(&self) -> String {
+        let lines = self.log.lines();
+        lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+    }
+
+    /// Its log, and all that it shows.
+    pub(crate) async fn everything(&self) -> Result<String, String> {
+        let mut text = self.log.lines().join("\n");
+        for page in PAGES {
+            text.push_str(&self.page(page).await?.1);
+        }
+        Ok(text)
+    }
+
+    async fn page(&self, path: &str) -> Result<(u16, String), String> {
+        let asked = async {
+            let mut stream = TcpStream::connect(&self.address).await?;
+            let request = format!("GET {path} HTTP/1.1\r\nhost: daemon\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.map(|_| answer)
+        };
+        let answer = timeout(PATIENCE, asked).await.map_err(|late| format!("{path}: {late}"))?;
+        let answer = answer.map_err(|error| format!("{path}: {error}"))?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("{path}: {answer}"))?;
+        let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Ok((code.ok_or_else(|| format!("{path}: {head}"))?, body.to_owned()))
+    }
+
+    /// Tells it to end, which it has to do in order and in time.
+    pub(crate) async fn stop(mut self) -> Result<(), String> {
+        let id = self.child.id().map(|id| id.to_string()).unwrap_or_default();
+        let told = Command::new("kill").args(["-s", "TERM", &id]).status().await.map_err(|error| error.to_string())?;
+        let ended = timeout(FAREWELL, self.child.wait()).await;
+        match ended {
+            Ok(Ok(status)) if told.success() && status.success() => Ok(()),
+            Ok(status) => Err(format!("the daemon ended with {status:?}\n{}", self.tail())),
+            Err(_) => Err(format!("the daemon has not ended within {FAREWELL:?}\n{}", self.tail())),
+        }
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub(crate) async fn kill(mut self) -> Result<(), String> {
+        self.child.kill().await.map_err(|error| error.to_string())
+    }
+}
