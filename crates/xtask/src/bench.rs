@@ -1,6 +1,7 @@
-//! `cargo xtask bench`: rendering and applying, measured beside what bounds them, as one table.
+//! `cargo xtask bench`: rendering and applying, measured beside what bounds them, and the daemon, as tables.
 
 mod fleets;
+mod keep;
 mod limit;
 mod peer;
 mod process;
@@ -29,6 +30,9 @@ pub(crate) struct Arguments {
     /// Bridges of each of its shards
     #[arg(long, default_value_t = 10)]
     bridges: usize,
+    /// Measure only this
+    #[arg(long)]
+    only: Option<Part>,
     /// The program to measure, instead of a release build of this tree
     #[arg(long)]
     jitsictl: Option<PathBuf>,
@@ -38,6 +42,14 @@ pub(crate) struct Arguments {
     /// Values that make the chart as large as the large fleet, as `helm --set` takes them
     #[arg(long, requires = "peer_chart")]
     peer_set: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Rendering and applying
+    Apply,
+    /// The daemon
+    Keep,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -52,20 +64,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             shell::workspace().join("target/release/jitsictl")
         }
     };
-    let peer = arguments.peer_chart.as_deref().map(|chart| Peer::build(chart, &arguments.peer_set)).transpose()?;
     let folder = tempfile::tempdir().map_err(Failure::because("cannot create a temporary folder"))?;
-    let bench = Bench { jitsictl, folder: folder.path(), peer };
-
-    let mut table = Table::new(["what", "jitsictl", "beside it", "ratio"]);
-    let small = bench.fleet("small", 1, 1)?;
-    let large = bench.fleet("large", arguments.shards, arguments.bridges)?;
-    bench.render(&mut table, "render, 1 shard × 1 bridge", &small, arguments.runs, &[])?;
-    let size = format!("{} shards × {} bridges", arguments.shards, arguments.bridges);
-    bench.render(&mut table, &format!("render, {size}"), &large, arguments.runs, &arguments.peer_set)?;
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::because("cannot start a runtime"))?;
-    runtime.block_on(bench.apply(&mut table, &size, &large))?;
-    println!("{table}");
+    println!("{}\n", machine());
+    if arguments.only != Some(Part::Keep) {
+        let peer = arguments.peer_chart.as_deref().map(|chart| Peer::build(chart, &arguments.peer_set)).transpose()?;
+        let bench = Bench { jitsictl: jitsictl.clone(), folder: folder.path(), peer };
+        println!("{}", runtime.block_on(bench.apply_all(arguments))?);
+    }
+    if arguments.only != Some(Part::Apply) {
+        println!("{}", runtime.block_on(keep::measure(&jitsictl, folder.path()))?);
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the figures were measured on.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let read = |path: &str, key: &str| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        line.trim_start_matches([' ', '\t', ':']).trim().to_owned()
+    };
+    let memory = read("/proc/meminfo", "MemTotal").trim_end_matches("kB").trim().parse::<u64>().unwrap_or_default();
+    format!("{} × {cores}, {} GiB", read("/proc/cpuinfo", "model name"), memory.div_ceil(1 << 20))
 }
 
 /// The same again by an optimised build of ourselves: a slow client would itself be the limit that it measures.
@@ -82,6 +104,19 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    async fn apply_all(&self, arguments: &Arguments) -> Result<Table<4>> {
+        let mut table = Table::new(["what", "jitsictl", "beside it", "ratio"]);
+        let small = self.fleet("small", 1, 1)?;
+        let large = self.fleet("large", arguments.shards, arguments.bridges)?;
+        let size = format!("{} shards × {} bridges", arguments.shards, arguments.bridges);
+        tokio::task::block_in_place(|| {
+            self.render(&mut table, "render, 1 shard × 1 bridge", &small, arguments.runs, &[])?;
+            self.render(&mut table, &format!("render, {size}"), &large, arguments.runs, &arguments.peer_set)
+        })?;
+        self.apply(&mut table, &size, &large).await?;
+        Ok(table)
+    }
+
     fn fleet(&self, name: &str, shards: usize, bridges: usize) -> Result<PathBuf> {
         let path = self.folder.join(format!("{name}.yaml"));
         std::fs::write(&path, fleets::grid(name, shards, bridges)).map_err(Failure::because("cannot write a fleet"))?;
