@@ -62,7 +62,7 @@ impl Ground {
         };
         let namespace = &fleet.clusters[&fleet.control.cluster].namespace;
         let connect = |client| Cluster::from_client(&fleet.control.cluster, namespace, client, &options);
-        let cluster = connect(sandbox.faulty_client(&name, &faults).unwrap());
+        let cluster = connect(sandbox.faulty_client(&name, &faults, "jitsictl/test").unwrap());
         let admin = connect(sandbox.client(&name, None).unwrap());
         let ground = Self { sandbox, name, fleet, faults, cluster, admin };
         ground.admin.create_namespace().await.unwrap();
@@ -133,7 +133,7 @@ impl Ground {
 
     fn asked(&self, mark: usize) -> Vec<Entry> {
         let mut asked = self.sandbox.requests(&self.name).unwrap().since(mark);
-        asked.retain(|entry| entry.line.user_agent.starts_with("sandbox"));
+        asked.retain(|entry| entry.line.user_agent.starts_with("jitsictl"));
         asked
     }
 

@@ -68,7 +68,7 @@ impl Ground {
             interactive: false,
             run_key: RunKey::new(&mut StdRng::seed_from_u64(1)),
         };
-        let client = self.sandbox.faulty_client(name, faults).unwrap();
+        let client = self.sandbox.faulty_client(name, faults, "jitsictl/test").unwrap();
         Cluster::from_client(&name.parse().unwrap(), NAMESPACE, client, &options)
     }
 

@@ -215,9 +215,10 @@ impl<'a> Run<'a> {
         usage(
             &fleet.control.cluster,
             format!(
-                "the passwords are gone from {}, while {} still works with them; new ones would lock every bridge out",
+                "the passwords are gone from {}, while {} still {} with them; new ones would lock every bridge out",
                 fleet.control.cluster,
-                names.join(", ")
+                names.join(", "),
+                if names.len() == 1 { "works" } else { "work" }
             ),
             format!(
                 "pass --restore-passwords-from {} to put its copy back",

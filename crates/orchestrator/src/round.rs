@@ -126,7 +126,9 @@ fn records(session: &Session<'_>, looks: &BTreeMap<ClusterName, Look>, policy: &
     let mut lost = Vec::new();
     for plane in [Plane::Control, Plane::Data] {
         let home = session.home_name(plane);
-        let unreadable = |look: &Look| look.unreadable_records.get(&plane).cloned();
+        let unreadable = |look: &Look| {
+            look.unreadable_records.get(&plane).or_else(|| look.view.unreadable_kinds.get(&Kind::ConfigMap)).cloned()
+        };
         let why = match looks.get(home) {
             Some(look) => match unreadable(look) {
                 None => {

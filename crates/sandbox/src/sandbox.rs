@@ -181,11 +181,11 @@ impl Sandbox {
     ///
     /// # Errors
     /// When there is no such cluster.
-    pub fn faulty_client(&self, cluster: &str, faults: &Faults) -> Result<Client, SandboxError> {
+    pub fn faulty_client(&self, cluster: &str, faults: &Faults, agent: &str) -> Result<Client, SandboxError> {
         let found = self.cluster(cluster)?;
         let gate: Arc<dyn Gate> = Arc::new(faults.clone());
         let way = Way::new(found.server.clone(), Hooks { gate: Some(gate), ..found.hooks.clone() });
-        way::client(cluster, way.through(faults.clone()), "sandbox")
+        way::client(cluster, way.through(faults.clone()), agent)
     }
 
     /// What was asked of a cluster's API server by the clients of this sandbox and over TCP; what agents and

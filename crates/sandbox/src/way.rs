@@ -102,8 +102,10 @@ impl hyper::rt::Write for End {
 }
 
 /// A client that goes this way. The first part of `agent` is the manager of what it writes without naming one.
-pub(crate) fn client(cluster: &str, way: Way, agent: &'static str) -> Result<Client, SandboxError> {
-    connect(cluster, way, vec![(header::USER_AGENT, HeaderValue::from_static(agent))])
+pub(crate) fn client(cluster: &str, way: Way, agent: &str) -> Result<Client, SandboxError> {
+    let agent = HeaderValue::from_str(agent);
+    let agent = agent.map_err(|error| SandboxError::Listen { cluster: cluster.to_owned(), why: error.to_string() })?;
+    connect(cluster, way, vec![(header::USER_AGENT, agent)])
 }
 
 /// The same as the user with this token.

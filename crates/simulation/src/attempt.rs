@@ -145,7 +145,10 @@ impl Stage {
         let mut clients = BTreeMap::new();
         for (cluster, faults) in &process.faults {
             let name: ClusterName = cluster.parse().map_err(|_| format!("{cluster} is no name"))?;
-            let inner = self.sandbox.faulty_client(cluster, faults).map_err(|error| error.to_string())?;
+            let inner = self
+                .sandbox
+                .faulty_client(cluster, faults, "jitsictl/simulation")
+                .map_err(|error| error.to_string())?;
             clients
                 .insert(name, middle::client(cluster, inner, self.guard.clone(), process.stale.clone(), self.sabotage));
         }

@@ -112,14 +112,15 @@ impl Site {
 
     fn place(&self, name: &str, clock: Clock) -> Place {
         let seed = self.seed.replace(self.seed.get() + 1);
+        let agent = format!("jitsictl/{name}");
         let clients = CLUSTERS.map(|cluster| {
-            let client = self.sandbox.faulty_client(cluster, &self.faults[cluster]).unwrap();
+            let client = self.sandbox.faulty_client(cluster, &self.faults[cluster], &agent).unwrap();
             (cluster.parse().unwrap(), client)
         });
         Place {
             connector: Connector::Given(BTreeMap::from(clients)),
             proxies: Proxies::default(),
-            user_agent: format!("jitsictl/{name}"),
+            user_agent: agent,
             clock,
             entropy: Entropy::seeded(seed),
         }
@@ -190,6 +191,9 @@ impl Site {
         let line = |entry: &api_server::http::Entry| {
             let line = &entry.line;
             let sub = line.subresource.as_deref().map(|sub| format!("/{sub}")).unwrap_or_default();
+            if line.resource.is_empty() {
+                return format!("{} {}", line.verb, line.uri);
+            }
             format!("{} {}{sub}", line.verb, line.resource)
         };
         log.since(mark).iter().filter(|entry| entry.line.user_agent.starts_with("jitsictl")).map(line).collect()

@@ -172,6 +172,10 @@ impl<'a> Draft<'a> {
                     Presence::Unknown(why) => self.block(unit, cluster, BlockedBy::NoEvidence { why }),
                 }
             }
+            // Where the data plane goes alone, the shard stays.
+            UnitId::Wiring(..) if self.inputs.policy.removal != Removal::None && !has_media(view) => {
+                self.steps.extend(prunes);
+            }
             UnitId::Shard(shard) => self.after_slots(unit, cluster, prunes, |other, _| other == shard),
             UnitId::Web(shard, slot) | UnitId::Wiring(_, shard, slot) => {
                 self.after_slots(unit, cluster, prunes, |other, which| other == shard && which == *slot);
@@ -193,12 +197,7 @@ impl<'a> Draft<'a> {
         let inputs = self.inputs;
         inputs.policy.removal != Removal::None
             && inputs.policy.has_plane(Plane::Data)
-            && inputs.observed.clusters.values().filter_map(Known::value).any(|view| {
-                let owned = view.inventories.get(&Plane::Data);
-                owned.is_some_and(|inventory| {
-                    inventory.units.keys().any(|unit| matches!(unit, UnitId::Bridge(..) | UnitId::Recorder(..)))
-                })
-            })
+            && inputs.observed.clusters.values().filter_map(Known::value).any(has_media)
     }
 
     /// What belongs to a slot goes after its prosody and jicofo have gone.
@@ -259,6 +258,14 @@ impl<'a> Draft<'a> {
         self.waiting = leavers;
         self.take_turns();
     }
+}
+
+/// Whether bridges or recorders are left in a cluster.
+fn has_media(view: &ClusterView) -> bool {
+    let owned = view.inventories.get(&Plane::Data);
+    owned.is_some_and(|inventory| {
+        inventory.units.keys().any(|unit| matches!(unit, UnitId::Bridge(..) | UnitId::Recorder(..)))
+    })
 }
 
 fn slot_pods(view: &ClusterView, shard: &ShardName, slot: Slot) -> Vec<String> {

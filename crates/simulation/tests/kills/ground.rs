@@ -125,7 +125,10 @@ impl Ground {
                     heard.writes.push(format!("{cluster}: {} {}", line.method, line.uri));
                 }
             }));
-            clients.insert(cluster.parse().unwrap(), self.sandbox.faulty_client(cluster, &faults).unwrap());
+            clients.insert(
+                cluster.parse().unwrap(),
+                self.sandbox.faulty_client(cluster, &faults, "jitsictl/kills").unwrap(),
+            );
         }
         let options = Options {
             place: Place {
