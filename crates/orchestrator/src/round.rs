@@ -44,7 +44,7 @@ impl Round {
         let (mut observed, looks) = senses.clusters(session).await;
         let mut policy = Policy { planes: session.planes.clone(), ..policy.clone() };
         policy.witness = if handover.is_some() { Witness::Bridge } else { Witness::Jicofo };
-        let (records, lost_homes) = records(session, &looks, &mut policy);
+        let (records, lost_homes) = records(session, &looks, &observed, &mut policy);
         let mut record = together(&records);
         let existing =
             records.iter().filter(|(_, (record, _))| !record.pins.is_empty()).map(|(plane, _)| *plane).collect();
@@ -121,19 +121,26 @@ impl Round {
 
 /// The records of the planes of this run. A plane whose home does not answer, or whose record can't be read, is
 /// observed only: nobody can prove to be its one writer.
-fn records(session: &Session<'_>, looks: &BTreeMap<ClusterName, Look>, policy: &mut Policy) -> (Records, Vec<Blocked>) {
+fn records(
+    session: &Session<'_>,
+    looks: &BTreeMap<ClusterName, Look>,
+    observed: &Observed,
+    policy: &mut Policy,
+) -> (Records, Vec<Blocked>) {
     let mut records = BTreeMap::new();
     let mut lost = Vec::new();
     for plane in [Plane::Control, Plane::Data] {
         let home = session.home_name(plane);
-        let unreadable = |look: &Look| {
-            look.unreadable_records.get(&plane).or_else(|| look.view.unreadable_kinds.get(&Kind::ConfigMap)).cloned()
+        // What may not be read may well be there.
+        let forbidden = || {
+            let view = observed.clusters.get(home).and_then(Known::value)?;
+            view.unreadable_kinds.get(&Kind::ConfigMap).cloned()
         };
         let why = match looks.get(home) {
-            Some(look) => match unreadable(look) {
+            Some(look) => match look.unreadable_records.get(&plane).cloned().or_else(forbidden) {
                 None => {
                     let found = look.records.get(&plane).cloned();
-                    let (record, version) = found.map_or_else(|| (first(looks, plane), None), |(r, v)| (r, Some(v)));
+                    let (record, version) = found.map_or_else(|| (first(observed, plane), None), |(r, v)| (r, Some(v)));
                     records.insert(plane, (record, version));
                     continue;
                 }
@@ -158,8 +165,9 @@ fn records(session: &Session<'_>, looks: &BTreeMap<ClusterName, Look>, policy: &
 
 /// A record where there is none. If one was lost, or its home moved, it goes on counting where inventories stopped: they
 /// take nothing from somebody with a lower number.
-fn first(looks: &BTreeMap<ClusterName, Look>, plane: Plane) -> Record {
-    let inventories = looks.values().filter_map(|look| look.view.inventories.get(&plane));
+fn first(observed: &Observed, plane: Plane) -> Record {
+    let views = observed.clusters.values().filter_map(Known::value);
+    let inventories = views.filter_map(|view| view.inventories.get(&plane));
     let generation = inventories.map(|inventory| inventory.generation).max().unwrap_or_default();
     Record { generation, ..Record::default() }
 }
