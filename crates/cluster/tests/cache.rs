@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is how a test fails")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -472,6 +472,24 @@ async fn pods_that_we_delete_are_waited_for() {
     let (look, _) = cache.look().unwrap();
     let now = look.view.pods.get(&pod.name);
     assert!(now.is_none_or(|now| now.uid != pod.uid || now.phase == plan::PodPhase::Terminating));
+}
+
+/// A kind that is not installed costs a request in an hour, unless somebody waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_is_missing_is_asked_for_when_somebody_seeks_it() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let ground = Ground::new(1).await;
+    let cache = ground.live(1).await;
+    let asked = || ["podmonitors", "httproutes"].map(|of| cache.requests()[of].lists);
+    assert_eq!(asked(), [1, 1]);
+    sleep(HOUR).await;
+    assert_eq!(asked(), [1, 1], "it is said that they are not there, once");
+    cache.seek(BTreeSet::from([Kind::PodMonitor]));
+    let before = asked();
+    sleep(HOUR).await;
+    let [monitors, routes] = asked();
+    assert!((before[0] + 10..before[0] + 25).contains(&monitors), "{monitors} times in an hour");
+    assert!(routes <= before[1] + 1, "{routes} times");
 }
 
 #[tokio::test(start_paused = true)]

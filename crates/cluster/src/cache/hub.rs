@@ -1,6 +1,6 @@
 //! Where streams leave what they bring, and readers find it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clock::Clock;
@@ -38,6 +38,8 @@ pub(super) struct Hub {
     nudges: BTreeMap<Subject, Notify>,
     /// The cluster was lost and says something again.
     revived: Notify,
+    /// Kinds that somebody waits for.
+    sought: watch::Sender<BTreeSet<Kind>>,
     inner: Mutex<Inner>,
 }
 
@@ -78,6 +80,7 @@ impl Hub {
             changes: watch::Sender::new(0),
             nudges: Subject::all().map(|subject| (subject, Notify::new())).collect(),
             revived: Notify::new(),
+            sought: watch::Sender::default(),
             inner: Mutex::new(inner),
         }
     }
@@ -227,6 +230,21 @@ impl Hub {
     /// Until a cluster that was lost says something again: then there is no need to wait any longer.
     pub(super) async fn revived(&self) {
         self.revived.notified().await;
+    }
+
+    /// From now on these kinds are waited for, and no others.
+    pub(super) fn seek(&self, kinds: BTreeSet<Kind>) {
+        self.sought.send_if_modified(|known| {
+            let differs = *known != kinds;
+            *known = kinds;
+            differs
+        });
+    }
+
+    /// Until somebody waits for this kind.
+    pub(super) async fn sought(&self, kind: Kind) {
+        // Its sender is ours: it does not go before us.
+        let _ = self.sought.subscribe().wait_for(|kinds| kinds.contains(&kind)).await;
     }
 
     /// Until it has to think again about how long it may wait.

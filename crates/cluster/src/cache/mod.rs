@@ -19,13 +19,13 @@ mod stream;
 mod subject;
 mod writes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clock::Clock;
 use fleet::FleetName;
 use jiff::Timestamp;
-use manifest::ObjectRef;
+use manifest::{Kind, ObjectRef};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -59,6 +59,12 @@ impl Cache {
             tasks.spawn(Stream::new(Arc::clone(&hub), subject, seed).run());
         }
         Self(Arc::new(Handle { hub, tasks: Mutex::new(tasks) }))
+    }
+
+    /// Says which kinds somebody waits for that are not installed there: they are asked for every few minutes, all others
+    /// once in an hour.
+    pub fn seek(&self, kinds: BTreeSet<Kind>) {
+        self.0.hub.seek(kinds);
     }
 
     /// How current it is.

@@ -34,6 +34,8 @@ pub(super) struct Stream {
     resync: Instant,
     /// Watches in a row that the server would not begin.
     refused: u32,
+    /// The kind that is not installed there, and from when on it is asked for again if somebody seeks it.
+    absent: Option<(Kind, Instant)>,
 }
 
 /// Servers may have been put back to an older state: when they go on refusing to watch from our version, it is given
@@ -71,7 +73,7 @@ enum End {
 impl Stream {
     pub(super) fn new(hub: Arc<Hub>, subject: Subject, seed: u64) -> Self {
         let (pace, next) = (Pace::new(seed), Next::List(From::Now));
-        Self { hub, subject, pace, next, listed: None, resync: Instant::now(), refused: 0 }
+        Self { hub, subject, pace, next, listed: None, resync: Instant::now(), refused: 0, absent: None }
     }
 
     /// Until it is aborted.
@@ -88,13 +90,22 @@ impl Stream {
                 }
             };
             if !wait.is_zero() {
+                let absent = self.absent.take();
                 tokio::select! {
                     biased;
                     () = self.hub.revived() => {}
+                    () = self.sought(absent) => {}
                     () = sleep(wait) => {}
                 }
             }
         }
+    }
+
+    /// Until it is time to ask again for a kind that is not installed, since somebody waits for it.
+    async fn sought(&self, absent: Option<(Kind, Instant)>) {
+        let Some((kind, soon)) = absent else { return std::future::pending().await };
+        sleep_until(soon).await;
+        self.hub.sought(kind).await;
     }
 
     async fn list(&mut self, from: From) -> Duration {
@@ -293,7 +304,9 @@ impl Stream {
         match (&error.kind, subject) {
             (ErrorKind::KindMissing(kind), _) => {
                 hub.missing(subject, *kind);
-                self.slowly()
+                self.absent = Some((*kind, Instant::now() + self.pace.slowly()));
+                self.next = Next::List(From::Now);
+                self.pace.resync()
             }
             (ErrorKind::Forbidden { .. }, Subject::Namespace) => self.read_namespace().await,
             (ErrorKind::Forbidden { .. }, _) if subject.is_optional() => {

@@ -11,7 +11,7 @@ use fleet::{ClusterName, Plane};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
-use manifest::ObjectRef;
+use manifest::{Kind, ObjectRef};
 use plan::{BlockedBy, Known, Observed, Plan, Policy, Record, Step};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -280,6 +280,11 @@ impl Daemon {
             end,
             took: begun.elapsed(),
         });
+        for cluster in session.clusters.keys() {
+            let Some(up) = self.links.up(cluster) else { continue };
+            let blocked = round.plan.blocked.iter().filter(|blocked| blocked.cluster == *cluster);
+            up.cache.seek(blocked.filter_map(|blocked| missing(&blocked.by)).collect());
+        }
         if begins {
             self.begin(&session, round, steps, &left_alone, working, busy);
         }
@@ -503,6 +508,14 @@ impl Share<'_, '_> {
             tell: &tell,
         };
         execute(&execution, &Plan { steps, ..round.plan.clone() }).await
+    }
+}
+
+/// The kind that is waited for.
+const fn missing(by: &BlockedBy) -> Option<Kind> {
+    match by {
+        BlockedBy::KindMissing { kind } => Some(*kind),
+        _ => None,
     }
 }
 
