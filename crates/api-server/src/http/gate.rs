@@ -1,7 +1,7 @@
 //! What stands between a connection and the server: tests count requests here, and break them.
 
 use futures::future::BoxFuture;
-use http::{Method, Uri};
+use http::Method;
 use hyper::body::Incoming;
 
 use super::body::Body;
@@ -13,8 +13,8 @@ use crate::request::User;
 pub struct RequestLine {
     /// The method.
     pub method: Method,
-    /// Path and query.
-    pub uri: Uri,
+    /// Path and query. A copy: a [`Uri`](http::Uri) keeps the whole buffer that it was read from, as long as a log lives.
+    pub uri: String,
     /// Who asks.
     pub user: User,
     /// With what program; empty if it doesn't say.
@@ -36,6 +36,12 @@ pub struct RequestLine {
 }
 
 impl RequestLine {
+    /// The address without its query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.uri.split('?').next().unwrap_or_default()
+    }
+
     /// Whether it changes anything.
     #[must_use]
     pub fn writes(&self) -> bool {

@@ -96,7 +96,7 @@ fn line(request: &HttpRequest<Incoming>, target: Option<&Target>, user: User) ->
     };
     RequestLine {
         method: request.method().clone(),
-        uri: request.uri().clone(),
+        uri: request.uri().path_and_query().map_or_else(String::new, ToString::to_string),
         user,
         user_agent: request
             .headers()
@@ -130,7 +130,7 @@ async fn answer(
             Ok(render::text(404, "404 page not found\n"))
         }
         Some(Target::Document) => {
-            let path = line.uri.path();
+            let path = line.path();
             if !matches!(path, "/version" | "/healthz" | "/livez" | "/readyz") {
                 refuse_strangers(line)?;
             }
@@ -272,7 +272,7 @@ fn refuse_strangers(line: &RequestLine) -> Result<(), ApiError> {
     if access::is_master(user) || user.groups.iter().any(|group| group == "system:authenticated") {
         return Ok(());
     }
-    let path = line.uri.path();
+    let path = line.path();
     let verb = line.method.as_str().to_lowercase();
     let message = format!("forbidden: User {:?} cannot {verb} path {path:?}", user.name);
     Err(ApiError::new(403, "Forbidden", message).with(json!({})))
