@@ -226,6 +226,12 @@ impl Faults {
         self.state().counts.connections += cut;
     }
 
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.0.links.open()
+    }
+
     /// What was done so far.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use clock::Clock;
 use cluster::{Connector, Proxies};
 use fleet::ClusterName;
 use fleet::load::Loaded;
@@ -39,12 +40,19 @@ pub(crate) struct Attempt {
 }
 
 /// A process that is to run, and the faults between it and each cluster.
-struct Process {
+pub(crate) struct Process {
     name: String,
-    faults: BTreeMap<&'static str, Faults>,
+    pub(crate) faults: BTreeMap<&'static str, Faults>,
     kill: Option<Arc<KillPoint>>,
     stale: Stale,
     patience: Duration,
+}
+
+impl Process {
+    /// Cuts all its connections, as its end does.
+    pub(crate) fn cut(&self) {
+        self.faults.values().for_each(Faults::cut_connections);
+    }
 }
 
 impl Stage {
@@ -83,7 +91,7 @@ impl Stage {
         Ok(attempts)
     }
 
-    fn process(&self, number: u64, trouble: &Trouble, kill: Option<Arc<KillPoint>>) -> Process {
+    pub(crate) fn process(&self, number: u64, trouble: &Trouble, kill: Option<Arc<KillPoint>>) -> Process {
         let mut faults = BTreeMap::new();
         for (index, cluster) in (0..).zip(self.clusters.iter().copied()) {
             let seed = self.seed.wrapping_mul(1000).wrapping_add(number * 10 + index);
@@ -141,7 +149,8 @@ impl Stage {
         Attempt { end, steps, said }
     }
 
-    fn options(&self, process: &Process) -> Result<Options, String> {
+    /// Where it lives.
+    pub(crate) fn place(&self, process: &Process, clock: Clock) -> Result<Place, String> {
         let mut clients = BTreeMap::new();
         for (cluster, faults) in &process.faults {
             let name: ClusterName = cluster.parse().map_err(|_| format!("{cluster} is no name"))?;
@@ -152,16 +161,20 @@ impl Stage {
             clients
                 .insert(name, middle::client(cluster, inner, self.guard.clone(), process.stale.clone(), self.sabotage));
         }
+        Ok(Place {
+            connector: Connector::Given(clients),
+            proxies: Proxies::default(),
+            user_agent: "jitsictl/simulation".to_owned(),
+            clock,
+            entropy: self.entropy.clone(),
+        })
+    }
+
+    fn options(&self, process: &Process) -> Result<Options, String> {
         let policy =
             Policy { allow_disruption: self.sabotage == Some(Sabotage::DeleteBeforeEmpty), ..Policy::default() };
         Ok(Options {
-            place: Place {
-                connector: Connector::Given(clients),
-                proxies: Proxies::default(),
-                user_agent: "jitsictl/simulation".to_owned(),
-                clock: self.clock.clone(),
-                entropy: self.entropy.clone(),
-            },
+            place: self.place(process, self.clock.clone())?,
             policy,
             timeout: process.patience,
             create_namespaces: false,

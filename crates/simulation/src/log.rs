@@ -29,6 +29,12 @@ impl Log {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes()).into_owned()
     }
+
+    /// What was logged since this was asked last.
+    pub(crate) fn take(&self) -> String {
+        let bytes = std::mem::take(&mut *self.bytes());
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
 }
 
 impl io::Write for &Log {

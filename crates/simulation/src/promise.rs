@@ -32,6 +32,10 @@ pub enum Promise {
     MediaUngated,
     /// The number of requests has a bound.
     RequestsBounded,
+    /// A daemon that is told to end does so in time.
+    Stops,
+    /// What a daemon holds does not grow with the days.
+    NothingGathers,
     /// The simulation itself works.
     Played,
 }

@@ -131,7 +131,8 @@ impl Trouble {
     }
 }
 
-fn rule(dice: &mut Dice) -> Rule {
+/// Something that strikes requests.
+pub(crate) fn rule(dice: &mut Dice) -> Rule {
     let which = match dice.between(0, 4) {
         0 | 1 => Which::All,
         2 => Which::Reads,

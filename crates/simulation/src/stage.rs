@@ -121,7 +121,12 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    async fn set(script: &Script, sabotage: Option<Sabotage>, clock: Clock, trace: Trace) -> Result<Self, String> {
+    pub(crate) async fn set(
+        script: &Script,
+        sabotage: Option<Sabotage>,
+        clock: Clock,
+        trace: Trace,
+    ) -> Result<Self, String> {
         let options = SandboxOptions {
             clusters: script.before.clusters().iter().map(|name| (*name).to_owned()).collect(),
             timing: Timing::default(),
@@ -201,7 +206,7 @@ impl Stage {
         all
     }
 
-    async fn people_come(&mut self, script: &Script) {
+    pub(crate) async fn people_come(&mut self, script: &Script) {
         match script.people {
             People::Sit(percent) => self.people_sit_down(percent),
             People::Call(peak) => {
@@ -226,7 +231,7 @@ impl Stage {
         self.trace.say(format!("people are on {} bridges and recorders", self.crowd.len()));
     }
 
-    async fn people_leave(&mut self) -> Result<(), Violation> {
+    pub(crate) async fn people_leave(&mut self) -> Result<(), Violation> {
         for (cluster, pod) in std::mem::take(&mut self.crowd) {
             // Whoever was on a daemon that crashed meanwhile has left already.
             let _ = self.sandbox.world().set_load(cluster, NAMESPACE, &pod, 0, 0);
@@ -248,13 +253,13 @@ impl Stage {
     }
 }
 
-fn load(made: &Made) -> Result<Loaded, Violation> {
+pub(crate) fn load(made: &Made) -> Result<Loaded, Violation> {
     fleet::load::load_text("fleet.yaml", &made.text(), Path::new("."), &made.environment())
         .map_err(|report| Promise::Played.broken(format!("the made-up fleet is none: {}", report.render(false))))
 }
 
 /// What a fleet has, by cluster, plural and name.
-fn objects(loaded: &Loaded) -> BTreeSet<(String, String, String)> {
+pub(crate) fn objects(loaded: &Loaded) -> BTreeSet<(String, String, String)> {
     let allocations = manifest::Allocations::default().extended(&loaded.fleet);
     let mut units = control_plane::render(&loaded.fleet, &allocations);
     units.extend(data_plane::render(&loaded.fleet, &allocations, &manifest::Surroundings::default()));

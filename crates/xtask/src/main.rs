@@ -36,6 +36,8 @@ enum Verb {
     Day(day::Arguments),
     /// Play made-up days with faults, each from a seed, and check what must hold
     Simulate(simulate::Arguments),
+    /// Leave daemons alone for hours of faults in virtual time, and print what they went through
+    Soak(simulate::Arguments),
     /// Write down the types of a real API server for the one in memory
     Openapi(openapi::Arguments),
 }
@@ -47,7 +49,8 @@ fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Day(arguments) => day::run(&arguments),
-        Verb::Simulate(arguments) => simulate::run(&arguments),
+        Verb::Simulate(arguments) => simulate::run("simulate", &arguments),
+        Verb::Soak(arguments) => simulate::run("soak", &arguments),
         Verb::Openapi(arguments) => openapi::run(&arguments),
     };
     done.unwrap_or_else(|failure| {

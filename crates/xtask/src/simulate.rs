@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: made-up days with faults, and what must hold on them.
+//! `cargo xtask simulate` and `soak`: made-up days with faults, and what must hold on them.
 
 use std::{
     ffi::OsString,
@@ -16,11 +16,11 @@ pub(crate) struct Arguments {
     arguments: Vec<OsString>,
 }
 
-/// By an optimised build of the simulation's own example.
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+/// By an optimised build of one of the simulation's own examples.
+pub(crate) fn run(example: &str, arguments: &Arguments) -> Result<ExitCode> {
     let mut simulate = cargo();
     simulate.args(["run", "--quiet", "--profile", "simulation", "--package", "simulation"]);
-    simulate.args(["--example", "simulate", "--"]).args(&arguments.arguments);
+    simulate.args(["--example", example, "--"]).args(&arguments.arguments);
     let ended = shell::status(&mut simulate)?;
     Ok(if ended.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -77,6 +77,11 @@ impl Links {
         lines.len() as u64
     }
 
+    /// How many there are.
+    pub(super) fn open(&self) -> usize {
+        self.all(|mode| mode != Mode::Cut).len()
+    }
+
     /// Cuts all; says how many there were.
     pub(super) fn cut(&self) -> u64 {
         self.turn(|mode| mode != Mode::Cut, Mode::Cut)
