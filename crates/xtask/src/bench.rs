@@ -1,10 +1,14 @@
 //! `cargo xtask bench`: rendering and applying, measured beside what bounds them, and the daemon, as tables.
 
+mod daemon;
 mod fleets;
+mod ground;
 mod keep;
 mod limit;
+mod many;
 mod peer;
 mod process;
+mod soak;
 mod table;
 
 use std::{
@@ -33,6 +37,9 @@ pub(crate) struct Arguments {
     /// Measure only this
     #[arg(long)]
     only: Option<Part>,
+    /// How long the daemon is left alone
+    #[arg(long, default_value_t = 20)]
+    minutes: usize,
     /// The program to measure, instead of a release build of this tree
     #[arg(long)]
     jitsictl: Option<PathBuf>,
@@ -48,8 +55,12 @@ pub(crate) struct Arguments {
 enum Part {
     /// Rendering and applying
     Apply,
-    /// The daemon
+    /// The daemon on real clusters
     Keep,
+    /// The daemon of a very large fleet
+    Many,
+    /// The daemon left alone on real clusters, only when it is asked for
+    Soak,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -67,13 +78,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let folder = tempfile::tempdir().map_err(Failure::because("cannot create a temporary folder"))?;
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::because("cannot start a runtime"))?;
     println!("{}\n", machine());
-    if arguments.only != Some(Part::Keep) {
+    let wanted = |part| arguments.only.is_none_or(|only| only == part);
+    if wanted(Part::Apply) {
         let peer = arguments.peer_chart.as_deref().map(|chart| Peer::build(chart, &arguments.peer_set)).transpose()?;
         let bench = Bench { jitsictl: jitsictl.clone(), folder: folder.path(), peer };
         println!("{}", runtime.block_on(bench.apply_all(arguments))?);
     }
-    if arguments.only != Some(Part::Apply) {
+    if wanted(Part::Keep) {
         println!("{}", runtime.block_on(keep::measure(&jitsictl, folder.path()))?);
+    }
+    if wanted(Part::Many) {
+        println!("{}", many::measure(&jitsictl, folder.path())?);
+    }
+    if arguments.only == Some(Part::Soak) {
+        println!("{}", runtime.block_on(soak::measure(&jitsictl, folder.path(), arguments.minutes))?);
     }
     Ok(ExitCode::SUCCESS)
 }

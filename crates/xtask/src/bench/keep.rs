@@ -3,12 +3,8 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
     path::Path,
     pin::pin,
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -16,23 +12,17 @@ use futures::{Stream, TryStreamExt as _};
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use kube::{
     Api, ResourceExt as _,
-    api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, WatchEvent, WatchParams},
-    core::GroupVersionKind,
+    api::{DynamicObject, WatchEvent, WatchParams},
 };
-use sandbox::{ClusterAccess, Door, World};
-use serde_json::json;
-use testbed::{AuditEntry, Options, Testbed};
+use sandbox::World;
+use testbed::{AuditEntry, Testbed};
 
 use super::{
-    process,
+    ground::{Ground, PART_OF, SHARDS, change, ours},
     table::{self, Table},
 };
 use crate::shell::{Failure, Result};
 
-const CLUSTERS: [&str; 3] = ["hq", "fra", "sin"];
-const SHARDS: usize = 4;
-/// Of each of the two data clusters.
-const BRIDGES: usize = 20;
 /// How long nothing happens.
 const IDLE: Duration = Duration::from_secs(60);
 /// How often an object is changed by hand, and how often an address moves.
@@ -40,54 +30,13 @@ const DRIFTS: usize = 150;
 const MOVES: usize = 50;
 /// The same object is changed no more often.
 const SAME: Duration = Duration::from_secs(130);
-const PART_OF: &str = "app.kubernetes.io/part-of";
 /// No repair takes as long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn fleet() -> String {
-    let mut text = String::from(
-        "fleet: kept\nurl: https://meet.example.org\nrelease: stable-11146-2\nclusters:\n  hq: { context: hq }\n  \
-         fra: { context: fra }\n  sin: { context: sin }\ncontrol:\n  cluster: hq\n  xmpp: { expose: load_balancer }\n  \
-         shards:\n",
-    );
-    for shard in 0..SHARDS {
-        let _ = writeln!(text, "    s{shard}: {{}}");
-    }
-    text.push_str("data:\n  pools:\n");
-    for cluster in ["fra", "sin"] {
-        let _ = writeln!(
-            text,
-            "    {cluster}: {{ cluster: {cluster}, bridges: {{ replicas: {BRIDGES}, base_port: 30000 }} }}"
-        );
-    }
-    text
-}
-
 pub(super) async fn measure(jitsictl: &Path, folder: &Path) -> Result<Table<3>> {
-    let path = folder.join("kept.yaml");
-    std::fs::write(&path, fleet()).map_err(Failure::because("cannot write a fleet"))?;
-    let testbed = Testbed::start(&CLUSTERS, Options::default()).await?;
-    let access = testbed.clusters().iter().zip(testbed::LOAD_BALANCERS);
-    let access = access.map(|(cluster, load_balancer_base)| ClusterAccess {
-        name: cluster.name().to_owned(),
-        door: Door::Network(Box::new(cluster.config().clone())),
-        load_balancer_base,
-    });
-    let world = World::start(access.collect()).await.map_err(Failure::new)?;
-    let command = |words: &[&str]| {
-        let mut command = Command::new(jitsictl);
-        command.args(words).arg("--fleet").arg(&path).env("KUBECONFIG", testbed.kubeconfig());
-        command
-    };
-    let objects = {
-        let rendered = tokio::task::block_in_place(|| process::run(&mut command(&["render", "-o", "json"])))?;
-        rendered.output.matches("\"kind\"").count()
-    };
-    tokio::task::block_in_place(|| process::run(&mut command(&["apply", "--create-namespaces", "--timeout", "5m"])))?;
-
-    let mut daemon = command(&["daemon", "--listen", "127.0.0.1:0", "--log-format", "json"]);
-    let daemon = tokio::task::block_in_place(|| Daemon::start(&mut daemon))?;
-    let bench = Bench { testbed: &testbed, world: &world };
+    let ground = Ground::start(jitsictl, folder).await?;
+    let daemon = ground.daemon()?;
+    let bench = Bench { testbed: &ground.testbed, world: &ground.world };
     let mut table = Table::new(["daemon of both planes, 3 clusters", "measured", "goal"]);
     table.row(["started to ready".to_owned(), table::time(daemon.ready), String::new()]);
     let idle = bench.idle().await?;
@@ -98,98 +47,19 @@ pub(super) async fn measure(jitsictl: &Path, folder: &Path) -> Result<Table<3>> 
         "0".to_owned(),
     ]);
     table.row([format!("all requests in it: {}", idle.summary()), idle.all.to_string(), String::new()]);
-    let drift = bench.drift().await?;
+    let drift = bench.drift().await.map_err(|failure| daemon.explained(failure))?;
     table.row([format!("drift to repair, p50 of {DRIFTS}"), table::time(drift.at(50)), String::new()]);
     table.row([format!("drift to repair, p99 of {DRIFTS}"), table::time(drift.at(99)), "100 ms".to_owned()]);
-    let moved = bench.moves().await?;
+    let moved = bench.moves().await.map_err(|failure| daemon.explained(failure))?;
     table.row([format!("address to EndpointSlice, p50 of {MOVES}"), table::time(moved.at(50)), String::new()]);
     table.row([format!("address to EndpointSlice, p99 of {MOVES}"), table::time(moved.at(99)), "250 ms".to_owned()]);
     let (now, peak) = daemon.memory()?;
-    table.row([format!("memory, {objects} kinds of things rendered"), format!("{now:.1} MB"), "40 MB".to_owned()]);
+    let objects = daemon.objects()?;
+    table.row([format!("memory, {objects} objects in sight"), format!("{now:.1} MB"), "40 MB".to_owned()]);
     table.row(["memory at its peak".to_owned(), format!("{peak:.1} MB"), String::new()]);
     drop(daemon);
-    world.stop().await;
+    ground.world.stop().await;
     Ok(table)
-}
-
-/// The process that is measured; it ends with this value.
-struct Daemon {
-    child: Child,
-    ready: Duration,
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Daemon {
-    fn start(command: &mut Command) -> Result<Self> {
-        let begun = Instant::now();
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        let mut daemon =
-            Self { child: child.map_err(Failure::because("cannot run the daemon"))?, ready: Duration::ZERO };
-        let mut lines = daemon.child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).lines());
-        let listening = |line: &str| {
-            let line: serde_json::Value = serde_json::from_str(line).ok()?;
-            (line["message"] == "listening").then(|| line["address"].as_str().map(str::to_owned))?
-        };
-        let address = lines.find_map(|line| listening(&line.ok()?));
-        let address = address.ok_or_else(|| Failure::new("the daemon ended before it listened"))?;
-        // Nobody reads on, and a full pipe would hold it up.
-        std::thread::spawn(move || lines.for_each(drop));
-        while !is_ready(&address) {
-            if begun.elapsed() > PATIENCE {
-                return Err(Failure::new("the daemon does not get ready"));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        daemon.ready = begun.elapsed();
-        Ok(daemon)
-    }
-
-    /// In megabytes: now, and at its peak.
-    fn memory(&self) -> Result<(f64, f64)> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.map_err(Failure::because("cannot read the daemon's memory"))?;
-        let of = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap_or_default() * 1024.0 / 1e6
-        };
-        Ok((of("VmRSS:"), of("VmHWM:")))
-    }
-}
-
-fn is_ready(address: &str) -> bool {
-    let asked = || {
-        let mut stream = TcpStream::connect(address)?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: daemon\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        std::io::Result::Ok(answer)
-    };
-    asked().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
-}
-
-/// Kinds of which all objects, or most, may be changed without anybody on them noticing.
-fn drifting() -> [ApiResource; 5] {
-    [
-        ("", "v1", "Service", "services"),
-        ("", "v1", "ConfigMap", "configmaps"),
-        ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
-        ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
-        ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
-    ]
-    .map(|(group, version, kind, plural)| {
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
-    })
-}
-
-/// What jitsictl keeps for itself.
-fn is_book(name: &str) -> bool {
-    ["kept-control", "kept-data"].contains(&name)
 }
 
 struct Bench<'a> {
@@ -217,20 +87,7 @@ impl Bench<'_> {
 
     /// How long it takes from the moment at which a watch shows a change by hand until it shows it undone.
     async fn drift(&self) -> Result<Times> {
-        let mut objects = Vec::new();
-        for cluster in self.testbed.clusters() {
-            for kind in drifting() {
-                let api = Api::<DynamicObject>::namespaced_with(cluster.client().clone(), "kept", &kind);
-                let ours = ListParams::default().labels("jitsictl.dev/fleet=kept");
-                let list = api.list(&ours).await.map_err(Failure::because("cannot list what is kept"))?;
-                // Bridges are drained before their Services change, and books are no part of the fleet.
-                // What a controller makes of ours has our labels, too.
-                let made = list.items.into_iter().filter(|object| object.owner_references().is_empty());
-                let names = made.map(|object| object.name_any());
-                let names = names.filter(|name| !["-jvb-", "-inventory-"].iter().any(|part| name.contains(part)));
-                objects.extend(names.filter(|name| !is_book(name)).map(|name| (api.clone(), name)));
-            }
-        }
+        let objects = ours(self.testbed).await?;
         let mut times = Times::default();
         for round in 0..DRIFTS {
             let (api, name) = &objects[round % objects.len()];
@@ -238,14 +95,14 @@ impl Bench<'_> {
             tokio::time::sleep(SAME / u32::try_from(objects.len()).unwrap_or(1)).await;
             let watch = watch(api, name).await?;
             let mut watch = pin!(watch);
-            let change = json!({ "metadata": { "labels": { PART_OF: "somebody-elses" } } });
-            let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(change)).await;
-            patched.map_err(Failure::because("cannot change an object"))?;
+            change(api, name).await?;
             let part_of = |wanted: &'static str| {
                 move |object: &DynamicObject| object.labels().get(PART_OF).is_some_and(|it| it == wanted)
             };
             let changed = seen(&mut watch, part_of("somebody-elses")).await?;
-            let repaired = seen(&mut watch, part_of("kept")).await?;
+            let repaired = seen(&mut watch, part_of("kept")).await;
+            let repaired =
+                repaired.map_err(|failure| Failure::new(format!("{} {name}: {failure}", api.resource_url())))?;
             times.0.push(repaired - changed);
         }
         Ok(times)
