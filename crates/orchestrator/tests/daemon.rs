@@ -101,6 +101,30 @@ fn drift_of_every_owned_kind_is_repaired() {
     });
 }
 
+/// An address that moves again and again is nobody's fault: nobody fights there, and each time it is followed.
+#[test]
+fn an_address_that_moves_often_is_followed_each_time() {
+    play(async {
+        let site = Site::new().await;
+        let daemon = site.daemon("one", FLEET, &[]);
+        until("the fleet", 5 * MINUTE, || daemon.is_content()).await;
+        for last in 100..112 {
+            let address = format!("203.0.113.{last}");
+            let moved =
+                site.sandbox.world().set_load_balancer_address("hq", "jitsi", "meet-alpha-xmpp", vec![address.clone()]);
+            moved.await.unwrap();
+            let leads_there = |slice: &Json| name(slice).starts_with(WIRING) && slice.to_string().contains(&address);
+            until(&address, Duration::from_secs(5), || {
+                CLUSTERS[1..].iter().all(|cluster| site.list(cluster, &ENDPOINT_SLICE).iter().any(leads_there))
+            })
+            .await;
+        }
+        assert!(daemon.state().fighting.is_empty(), "{:?}", daemon.state().fighting);
+        assert_eq!(daemon.handle.counters().repaired, BTreeMap::new(), "nothing had drifted");
+        daemon.end().await;
+    });
+}
+
 #[test]
 fn an_hour_in_which_nothing_happens_asks_for_nothing() {
     play(async {

@@ -11,7 +11,7 @@ use fleet::{ClusterName, Plane};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
-use manifest::{Kind, ObjectRef};
+use manifest::{Kind, ObjectRef, labels};
 use plan::{BlockedBy, Known, Observed, Plan, Policy, Record, Step};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -71,7 +71,8 @@ enum Ended {
 struct Done {
     cluster: ClusterName,
     executed: Executed,
-    managers: BTreeMap<ObjectRef, Vec<String>>,
+    /// Objects that were not as we had left them, and who else writes them.
+    drifted: BTreeMap<ObjectRef, Vec<String>>,
     /// Whether something else than objects was changed.
     told: bool,
 }
@@ -402,16 +403,15 @@ impl Daemon {
                 let share =
                     Share { session: &session, round: &round, fences: &fences, refused: &refused, teller: &teller };
                 let executed = share.execute(&cluster, steps).await;
-                let managers = executed.versions.iter().map(|(object, _)| (object.clone(), others(&round, object)));
-                let managers = managers.collect();
-                Done { cluster, executed, managers, told }
+                let drifted = drifted(&round, executed.versions.iter().map(|(object, _)| object).collect());
+                Done { cluster, executed, drifted, told }
             }));
         }
     }
 
     /// A cluster's share is done.
     fn settle(&mut self, done: Done, busy: &mut BTreeSet<ClusterName>, settled: bool) {
-        let Done { cluster, executed, managers, told } = done;
+        let Done { cluster, executed, drifted, told } = done;
         busy.remove(&cluster);
         let (now, time) = (Instant::now(), self.options.place.clock.now());
         if told {
@@ -427,8 +427,7 @@ impl Daemon {
                 up.cache.deleted(object, uid);
             }
         }
-        for (object, _) in &executed.versions {
-            let managers = managers.get(object).map_or(&[][..], Vec::as_slice);
+        for (object, managers) in &drifted {
             if settled {
                 self.teller.repaired(object);
             }
@@ -537,12 +536,24 @@ fn is_newer(observed: &Observed, than: Timestamp) -> bool {
         && observed.recorders.values().all(|known| newer(known, than))
 }
 
-/// Who else has written to an object.
-fn others(round: &Round, object: &ObjectRef) -> Vec<String> {
-    let view = round.observed.clusters.get(&object.cluster).and_then(Known::value);
-    let live = view.and_then(|view| view.objects.get(object));
-    let managers = live.into_iter().flat_map(|live| live.managers.iter());
-    managers.filter(|manager| !manager.starts_with("jitsictl/")).cloned().collect()
+/// Of these objects, which were written just now, those that were not as we had left them: gone, or changed since they
+/// were written as they are wanted now. The rest is wanted otherwise than before, as what leads to an address that has
+/// moved: that is nobody's fault, however often it happens.
+fn drifted(round: &Round, written: BTreeSet<&ObjectRef>) -> BTreeMap<ObjectRef, Vec<String>> {
+    let manifests = round.desire.desired.manifests().map(|(_, manifest)| manifest);
+    let manifests = manifests.filter(|manifest| written.contains(&manifest.object));
+    let drifted = manifests.filter_map(|manifest| {
+        let view = round.observed.clusters.get(&manifest.object.cluster).and_then(Known::value);
+        let Some(live) = view.and_then(|view| view.objects.get(&manifest.object)) else {
+            return Some((manifest.object.clone(), Vec::new()));
+        };
+        let wanted = manifest.body.json();
+        let wanted = wanted["metadata"]["annotations"][labels::INTENT].as_str();
+        let as_left = live.annotation(labels::INTENT).is_some_and(|left| Some(left) != wanted);
+        let others = live.managers.iter().filter(|manager| !manager.starts_with("jitsictl/"));
+        (!as_left).then(|| (manifest.object.clone(), others.cloned().collect()))
+    });
+    drifted.collect()
 }
 
 /// Whether a plan has something to say about an object.
