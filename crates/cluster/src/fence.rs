@@ -29,6 +29,7 @@ use std::time::Duration;
 use clock::Clock;
 use fleet::{ClusterName, Plane};
 use jiff::{SignedDuration, Timestamp};
+use plan::Generation;
 use tokio::time::Instant;
 
 use crate::lease::Terms;
@@ -48,7 +49,9 @@ struct Inner {
 struct State {
     /// What is proven, or why nothing is.
     term: Result<Term, String>,
-    /// Clusters whose inventory carries a generation of this leadership.
+    /// What this leadership counts as in its plane's record.
+    generation: Option<Generation>,
+    /// Clusters whose inventory does.
     entered: BTreeSet<ClusterName>,
 }
 
@@ -78,7 +81,7 @@ impl std::error::Error for Fenced {}
 impl Fence {
     /// Closed, until a renewal succeeds.
     pub(crate) fn new(plane: Plane, terms: Terms, clock: Clock) -> Self {
-        let state = State { term: Err("it was never held".to_owned()), entered: BTreeSet::new() };
+        let state = State { term: Err("it was never held".to_owned()), generation: None, entered: BTreeSet::new() };
         Self(Arc::new(Inner { plane, terms, clock, state: Mutex::new(state) }))
     }
 
@@ -143,6 +146,7 @@ impl Fence {
         let mut state = self.state();
         state.term = Ok(Term { sent, at });
         if anew {
+            state.generation = None;
             state.entered.clear();
         }
     }
@@ -150,6 +154,17 @@ impl Fence {
     /// Nothing is proven any more.
     pub(crate) fn close(&self, why: impl Into<String>) {
         self.state().term = Err(why.into());
+    }
+
+    /// What this leadership counts as, once that is written down.
+    #[must_use]
+    pub fn generation(&self) -> Option<Generation> {
+        self.state().generation
+    }
+
+    /// It is: higher than that of everybody who led before.
+    pub fn counts_as(&self, generation: Generation) {
+        self.state().generation = Some(generation);
     }
 
     /// Whether this leadership has still to write its generation into this cluster's inventory.
@@ -243,15 +258,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_leadership_enters_each_cluster_once() {
+    async fn a_leadership_is_counted_once_and_enters_each_cluster_once() {
         let (fence, _) = fence();
         let name: ClusterName = "fra".parse().unwrap();
         fence.renewed(fence.about_to_send(), true);
-        assert!(fence.is_new_to(&name));
+        assert!(fence.generation().is_none() && fence.is_new_to(&name));
+        fence.counts_as(Generation(7));
         fence.entered(&name);
         fence.renewed(fence.about_to_send(), false);
-        assert!(!fence.is_new_to(&name));
+        assert!(fence.generation() == Some(Generation(7)) && !fence.is_new_to(&name));
         fence.renewed(fence.about_to_send(), true);
-        assert!(fence.is_new_to(&name));
+        assert!(fence.generation().is_none() && fence.is_new_to(&name));
     }
 }

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 use jitsi_api::jvb::{self, MucClient};
 use manifest::{Desired, Kind, Manifest, Names, ObjectRef, UnitId, labels};
-use plan::{ClusterView, Drain, Generation, Given, Inventory, Known, Observed, Owned, Patience, Plan, Step};
+use plan::{ClusterView, Drain, Given, Inventory, Known, Observed, Owned, Patience, Plan, Step};
 
 use crate::report::{Event, Failure};
 
@@ -82,8 +82,7 @@ pub(crate) async fn execute(execution: &Execution<'_>, plan: &Plan) -> Executed 
         let view = execution.observed.clusters.get(name).and_then(Known::value)?;
         Some(async move {
             let shelves = execution.shelves.get(name).cloned().unwrap_or_default();
-            let generation = plan.generation;
-            let mut site = Site { execution, cluster, view, generation, shelves, done: Executed::default() };
+            let mut site = Site { execution, cluster, view, shelves, done: Executed::default() };
             site.execute(&steps).await;
             site.done
         })
@@ -107,7 +106,6 @@ struct Site<'a> {
     execution: &'a Execution<'a>,
     cluster: &'a Cluster,
     view: &'a ClusterView,
-    generation: Generation,
     shelves: BTreeMap<Plane, Shelf>,
     done: Executed,
 }
@@ -188,7 +186,9 @@ impl<'a> Site<'a> {
             }
         }
         for plane in steps.iter().filter_map(|step| step.plane()) {
-            inventories.entry(plane).or_default().generation = self.generation;
+            if let Some(generation) = self.execution.fences.get(&plane).and_then(Fence::generation) {
+                inventories.entry(plane).or_default().generation = generation;
+            }
         }
         applies
     }

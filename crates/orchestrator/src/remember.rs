@@ -12,26 +12,44 @@ use crate::apply::Run;
 use crate::execute::failure;
 use crate::hold::Turn;
 use crate::report::Event;
-use crate::round::Round;
+use crate::round::{Round, last};
 
 impl Run<'_> {
-    /// Writes down, before anything is done, what must survive us; after convergence, that this intent is good.
+    /// Writes down, before anything is done, what must survive us; after convergence, that this intent is good. The
+    /// generation is raised once a turn: a repair is not to wait for a record that has nothing new to say.
     pub(crate) async fn remember(&mut self, round: &mut Round, converged: bool) -> bool {
         let loaded = self.session.loaded;
         let planes: Vec<Plane> = round.policy.planes.iter().copied().collect();
+        let mut written = false;
         for plane in planes {
             let Some((old, version)) = round.records.get(&plane).cloned() else { continue };
             let Some(home) = self.home(plane).filter(|_| self.may_remember(plane, converged)) else { continue };
-            if round.without_namespace().contains(home.name()) || self.policy.removal != Removal::None {
+            let uncounted = self.fences.get(&plane).filter(|fence| fence.generation().is_none());
+            let next = old.generation.max(last(&round.observed, plane)).next();
+            if self.policy.removal != Removal::None {
+                // The record is among what goes, so the inventories have to tell.
+                if let Some(fence) = uncounted {
+                    fence.counts_as(next);
+                }
                 continue;
             }
-            let new = self.next_record(round, plane, &old, loaded, converged);
+            if round.without_namespace().contains(home.name()) {
+                continue;
+            }
+            let mut new = self.next_record(round, plane, &old, loaded, converged);
+            if uncounted.is_some() && !converged && !round.plan.steps.is_empty() {
+                new.generation = next;
+            }
             if new == old {
                 continue;
             }
             match home.write_record(&loaded.fleet.name, plane, &new, version.as_deref()).await {
                 Ok(version) => {
+                    if let Some(fence) = uncounted.filter(|_| new.generation > old.generation) {
+                        fence.counts_as(new.generation);
+                    }
                     round.records.insert(plane, (new, Some(version)));
+                    written = true;
                 }
                 Err(error) => {
                     let error = failure(&error, None, None);
@@ -41,7 +59,7 @@ impl Run<'_> {
                 }
             }
         }
-        if self.policy.removal == Removal::None {
+        if written {
             self.pin_elsewhere(round).await;
         }
         true
@@ -179,9 +197,6 @@ impl Run<'_> {
                     new.tombstones.push(stone.clone());
                 }
             }
-        }
-        if !converged && !round.plan.steps.is_empty() {
-            new.generation = round.plan.generation;
         }
         new
     }

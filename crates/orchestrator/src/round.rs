@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use cluster::{Look, health};
 use fleet::{ClusterName, Plane, ShardName};
 use manifest::{Allocations, Desired, Kind, ObjectRef, UnitId};
-use plan::{Blocked, BlockedBy, Inputs, Known, Live, NamespaceState, Observed, Plan, Policy, Record, Removal, Witness};
+use plan::{
+    Blocked, BlockedBy, Generation, Inputs, Known, Live, NamespaceState, Observed, Plan, Policy, Record, Removal,
+    Witness,
+};
 
 use crate::desire::{Desire, desire};
 use crate::look::{self, Asking, Senses};
@@ -22,7 +25,7 @@ pub(crate) struct Round {
     pub(crate) observed: Observed,
     pub(crate) looks: BTreeMap<ClusterName, Look>,
     pub(crate) records: Records,
-    /// What all readable records say together.
+    /// What all readable records say together, but for their generations: each plane counts for itself.
     pub(crate) record: Record,
     pub(crate) desire: Desire,
     pub(crate) secrets: Secrets,
@@ -140,7 +143,7 @@ fn records(
             Some(look) => match look.unreadable_records.get(&plane).cloned().or_else(forbidden) {
                 None => {
                     let found = look.records.get(&plane).cloned();
-                    let (record, version) = found.map_or_else(|| (first(observed, plane), None), |(r, v)| (r, Some(v)));
+                    let (record, version) = found.map_or_else(|| (Record::default(), None), |(r, v)| (r, Some(v)));
                     records.insert(plane, (record, version));
                     continue;
                 }
@@ -163,13 +166,12 @@ fn records(
     (records, lost)
 }
 
-/// A record where there is none. If one was lost, or its home moved, it goes on counting where inventories stopped: they
-/// take nothing from somebody with a lower number.
-fn first(observed: &Observed, plane: Plane) -> Record {
+/// The highest generation that a plane's inventories carry: where a record was lost or its home has moved, higher than
+/// what it says itself. They take nothing from somebody with a lower one.
+pub(crate) fn last(observed: &Observed, plane: Plane) -> Generation {
     let views = observed.clusters.values().filter_map(Known::value);
     let inventories = views.filter_map(|view| view.inventories.get(&plane));
-    let generation = inventories.map(|inventory| inventory.generation).max().unwrap_or_default();
-    Record { generation, ..Record::default() }
+    inventories.map(|inventory| inventory.generation).max().unwrap_or_default()
 }
 
 /// Shards that are not in the file any more, and whose prosody and jicofo are still written down as ours.
@@ -191,7 +193,6 @@ fn leaving(session: &Session<'_>, allocations: &Allocations, observed: &Observed
 fn together(records: &Records) -> Record {
     let mut all = Record::default();
     for (record, _) in records.values() {
-        all.generation = all.generation.max(record.generation);
         all.pins.extend(record.pins.clone());
         all.tombstones.extend(record.tombstones.clone());
         if all.allocations == Allocations::default() {

@@ -76,11 +76,23 @@ fn drift_of_every_owned_kind_is_repaired() {
             let before = site.get(cluster, of, &object).unwrap();
             let label = |object: &Json| object.pointer("/metadata/labels/app.kubernetes.io~1part-of").cloned();
             let changed = json!({ "metadata": { "labels": { "app.kubernetes.io/part-of": "somebody-elses" } } });
+            let marks = CLUSTERS.map(|cluster| site.mark(cluster));
             site.edit(cluster, of, &object, changed);
             until(&format!("{kind} {object} has its label again"), MINUTE, || {
                 site.get(cluster, of, &object).is_some_and(|now| label(&now) == label(&before))
             })
             .await;
+            sleep(Duration::from_secs(5)).await;
+            let asked: Vec<String> =
+                CLUSTERS.iter().zip(marks).flat_map(|(cluster, mark)| site.asked(cluster, mark)).collect();
+            let about =
+                |line: &&String| !["watch ", "leases", "pods/portforward", "events"].iter().any(|it| line.contains(it));
+            let repair = format!("patch {}", of.plural);
+            assert_eq!(
+                asked.iter().filter(about).collect::<Vec<_>>(),
+                [&repair],
+                "nothing else has to be asked or written"
+            );
             // A workload is not deleted here: its pods would go with it, and people may be on them.
             if of == &STATEFUL_SET {
                 continue;

@@ -6,7 +6,7 @@ use fleet::ClusterName;
 use manifest::{Kind, ObjectRef, UnitId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Generation, Step};
+use crate::Step;
 
 /// What a change does to people who are on a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -168,8 +168,6 @@ pub struct Forecast {
 /// A plan. Immutable: whoever executes it may refuse a step and never chooses another.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Plan {
-    /// The generation that executing it takes.
-    pub generation: Generation,
     /// The whole difference.
     pub changes: Vec<Change>,
     /// What may be done now, in order.

@@ -149,7 +149,7 @@ pub struct NodeView {
 /// What a plane wrote down as its own in one cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
-    /// The plan that wrote it last.
+    /// The turn in which it was written last.
     pub generation: Generation,
     /// Per unit: its objects.
     pub units: BTreeMap<UnitId, BTreeMap<Owned, Option<String>>>,

@@ -8,15 +8,23 @@ use jiff::Timestamp;
 use manifest::{Allocations, UnitId};
 use serde::{Deserialize, Serialize};
 
-/// Counts executed plans. An executor with an older one is refused.
+/// Counts the turns of a plane's writers: whoever takes its Lease begins another. A writer of an earlier turn is refused.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Generation(pub u64);
 
+impl Generation {
+    /// That of the turn that comes after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// A plane's memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Grows with every executed plan.
+    /// Grows with every turn in which something is done.
     pub generation: Generation,
     /// What was accepted last.
     pub intent: Option<Intent>,

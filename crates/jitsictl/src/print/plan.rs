@@ -289,7 +289,7 @@ mod tests {
     use fleet::Index;
     use manifest::{Kind, ObjectRef};
     use plan::change::Field;
-    use plan::{Blocked, BlockedBy, Forecast, Generation, Live, Plan};
+    use plan::{Blocked, BlockedBy, Forecast, Live, Plan};
 
     use super::*;
     use crate::print::bare;
@@ -342,7 +342,6 @@ mod tests {
             live: None,
         });
         let plan = Plan {
-            generation: Generation(4),
             changes,
             steps: vec![Step::Apply { unit: wiring, cluster: "frankfurt".parse().unwrap(), objects: vec![service] }],
             blocked: vec![Blocked {

@@ -13,8 +13,8 @@ use manifest::{Desired, ObjectRef, Part, PendingReason, Unit, UnitId};
 
 use crate::compare::differences;
 use crate::{
-    BlastRadius, Blocked, BlockedBy, Change, ClusterView, Difference, Forecast, Generation, Known, NamespaceState,
-    Observed, Plan, Policy, Record, Step,
+    BlastRadius, Blocked, BlockedBy, Change, ClusterView, Difference, Forecast, Known, NamespaceState, Observed, Plan,
+    Policy, Record, Step,
 };
 
 /// Everything that a plan is made from.
@@ -233,15 +233,8 @@ impl<'a> Draft<'a> {
             Step::DeletePod { .. } => 3,
             Step::Prune { .. } => 4,
         });
-        let Generation(last) = self.inputs.record.generation;
         let forecast = forecast(&self);
-        Plan {
-            generation: Generation(last + 1),
-            changes: self.changes,
-            steps: self.steps,
-            blocked: self.blocked,
-            forecast,
-        }
+        Plan { changes: self.changes, steps: self.steps, blocked: self.blocked, forecast }
     }
 }
 
