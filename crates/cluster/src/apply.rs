@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fleet::Plane;
 use http::Method;
 use manifest::{Kind, ObjectRef};
+use plan::LiveBody;
 use serde_json::{Value as Json, json};
 
 use crate::conflict::{Resolution, resolve};
@@ -51,7 +52,7 @@ pub struct Applied {
     /// Its `resourceVersion`.
     pub version: String,
     /// What the server has now, without `managedFields`; hashes instead of a Secret's values.
-    pub body: Json,
+    pub body: Arc<LiveBody>,
     /// The server's warnings.
     pub warnings: Vec<String>,
     /// What came of it.
@@ -154,7 +155,7 @@ impl Cluster {
         Ok(Applied {
             uid: live.uid,
             version: live.version,
-            body: Arc::unwrap_or_clone(live.body),
+            body: live.body,
             warnings: answer.warnings,
             outcome,
             yielded,
@@ -174,7 +175,7 @@ impl Cluster {
         match &mut error.kind {
             ErrorKind::Invalid(_) => {
                 if let Ok(Some(live)) = self.get(object).await
-                    && let Some((fields, way_out)) = immutable::differing(object.kind, body, &live.body)
+                    && let Some((fields, way_out)) = immutable::differing(object.kind, body, &live.body.json())
                 {
                     error.kind = ErrorKind::Immutable { fields, way_out };
                 }

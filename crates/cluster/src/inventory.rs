@@ -61,7 +61,7 @@ impl Shelf {
 
     pub(crate) fn put(&mut self, index: usize, object: &LiveObject) {
         let mut chunk = Chunk { version: Some(object.version.clone()), ..Chunk::default() };
-        for (key, value) in object.body.get("data").and_then(Json::as_object).into_iter().flatten() {
+        for (key, value) in object.body.json().get("data").and_then(Json::as_object).into_iter().flatten() {
             let text = value.as_str().unwrap_or_default();
             if key == GENERATION {
                 chunk.generation = Generation(text.parse().unwrap_or_default());
@@ -189,7 +189,8 @@ mod tests {
     use std::sync::Arc;
 
     use fleet::Index;
-    use manifest::ObjectRef;
+    use manifest::{Body, ObjectRef};
+    use plan::LiveBody;
 
     use super::*;
 
@@ -221,7 +222,7 @@ mod tests {
                 object,
                 uid: "u".into(),
                 version: "1".into(),
-                body: Arc::new(chunk.content()),
+                body: Arc::new(LiveBody::new(Kind::ConfigMap, Body::new(&chunk.content()))),
                 managers: BTreeSet::new(),
                 deleting: false,
             };
@@ -287,7 +288,7 @@ mod tests {
             object,
             uid: "u".into(),
             version: "1".into(),
-            body: Arc::new(body),
+            body: Arc::new(LiveBody::new(Kind::ConfigMap, Body::new(&body))),
             managers: BTreeSet::new(),
             deleting: false,
         };

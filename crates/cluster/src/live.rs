@@ -1,15 +1,16 @@
 //! Reads objects as API servers list them, and as watches bring them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use manifest::{Kind, ObjectRef};
-use plan::LiveObject;
-use serde::Deserialize;
+use manifest::{Body, Kind, ObjectRef};
+use plan::{LiveBody, LiveObject};
 use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::{Map, Value as Json, json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value as Json};
 
 use crate::Cluster;
 
@@ -31,11 +32,12 @@ pub(crate) struct PageMeta {
     pub(crate) version: String,
 }
 
-/// An object, its managed fields read only as far as we use them: they are half of what a server sends.
+/// An object, its managed fields read only as far as we use them: they are half of what a server sends. What is not its
+/// metadata stays the text that came: a page of workloads never stands in memory in pieces.
 #[derive(Debug)]
 pub(crate) struct Listed {
     metadata: Metadata,
-    rest: Map<String, Json>,
+    rest: BTreeMap<String, Box<RawValue>>,
 }
 
 #[derive(Debug, Default)]
@@ -53,11 +55,7 @@ struct ManagedFields {
 // By hand, since `#[serde(flatten)]` would read everything twice: a look at a large fleet is mostly this.
 impl<'de> Deserialize<'de> for Listed {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let (metadata, mut rest) = input.deserialize_map(Apart::new("metadata"))?;
-        // Here, not later: a page of workloads never stands in memory unfolded.
-        if let Some(spec) = rest.get_mut("spec") {
-            plan::compare::fold(spec);
-        }
+        let (metadata, rest) = input.deserialize_map(Apart::new("metadata"))?;
         Ok(Self { metadata: metadata.unwrap_or_default(), rest })
     }
 }
@@ -65,31 +63,31 @@ impl<'de> Deserialize<'de> for Listed {
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let (managed_fields, rest) = input.deserialize_map(Apart::new("managedFields"))?;
-        Ok(Self { managed_fields: managed_fields.unwrap_or_default(), rest })
+        Ok(Self { managed_fields: managed_fields.unwrap_or_default(), rest: rest.into_iter().collect() })
     }
 }
 
 /// Reads a map with one entry apart.
-struct Apart<T> {
+struct Apart<T, V> {
     key: &'static str,
-    kind: PhantomData<T>,
+    kinds: PhantomData<(T, V)>,
 }
 
-impl<T> Apart<T> {
+impl<T, V> Apart<T, V> {
     const fn new(key: &'static str) -> Self {
-        Self { key, kind: PhantomData }
+        Self { key, kinds: PhantomData }
     }
 }
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Apart<T> {
-    type Value = (Option<T>, Map<String, Json>);
+impl<'de, T: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Apart<T, V> {
+    type Value = (Option<T>, BTreeMap<String, V>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let (mut apart, mut rest) = (None, Map::new());
+        let (mut apart, mut rest) = (None, BTreeMap::new());
         while let Some(key) = entries.next_key::<String>()? {
             if key == self.key {
                 apart = entries.next_value()?;
@@ -121,9 +119,12 @@ impl Listed {
 
     /// All but its managed fields.
     pub(crate) fn into_body(self) -> Json {
-        let Self { metadata, mut rest } = self;
-        rest.insert("metadata".to_owned(), Json::Object(metadata.rest));
-        Json::Object(rest)
+        let Self { metadata, rest } = self;
+        // What was read as a value is one.
+        let value = |raw: Box<RawValue>| serde_json::from_str(raw.get()).unwrap_or_default();
+        let mut body: Map<String, Json> = rest.into_iter().map(|(key, raw)| (key, value(raw))).collect();
+        body.insert("metadata".to_owned(), Json::Object(metadata.rest));
+        Json::Object(body)
     }
 
     /// As the rest of the program sees it. Items of a LIST carry neither `apiVersion` nor `kind`.
@@ -134,20 +135,38 @@ impl Listed {
             ObjectRef { cluster: cluster.name().clone(), kind, namespace: text("namespace"), name: text("name") };
         let (uid, version) = (text("uid"), text("resourceVersion"));
         let deleting = metadata.contains_key("deletionTimestamp");
-        rest.insert("apiVersion".to_owned(), json!(kind.api_version()));
-        rest.insert("kind".to_owned(), json!(kind.name()));
-        rest.insert("metadata".to_owned(), Json::Object(metadata));
-        let mut body = Json::Object(rest);
-        if kind == Kind::Secret {
-            cluster.0.run_key.redact(&mut body);
+        rest.retain(|key, _| !["apiVersion", "kind"].contains(&key.as_str()));
+        if kind == Kind::Secret
+            && let Some(data) = rest.get_mut("data")
+        {
+            *data = cluster.0.run_key.redacted(data);
         }
+        let body = Body::of_text(together(kind, &metadata, &rest));
         let managers: BTreeSet<String> = managed_fields.into_iter().map(|entry| entry.manager).collect();
-        LiveObject { object, uid, version, body: Arc::new(body), managers, deleting }
+        LiveObject { object, uid, version, body: Arc::new(LiveBody::new(kind, body)), managers, deleting }
     }
+}
+
+/// The text of an object.
+fn together(kind: Kind, metadata: &Map<String, Json>, rest: &BTreeMap<String, Box<RawValue>>) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Whole<'a> {
+        api_version: &'a str,
+        kind: &'a str,
+        metadata: &'a Map<String, Json>,
+        #[serde(flatten)]
+        rest: &'a BTreeMap<String, Box<RawValue>>,
+    }
+    let whole = Whole { api_version: &kind.api_version(), kind: kind.name(), metadata, rest };
+    // Maps with keys of text always have one.
+    serde_json::to_string(&whole).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -163,8 +182,7 @@ mod tests {
         .unwrap();
         let managers: Vec<&str> = listed.metadata.managed_fields.iter().map(|entry| entry.manager.as_str()).collect();
         assert_eq!(managers, ["helm", ""]);
-        assert_eq!(Json::Object(listed.metadata.rest), json!({ "name": "x", "uid": "u" }));
-        assert_eq!(Json::Object(listed.rest), json!({ "data": { "a": "1" } }));
+        assert_eq!(listed.into_body(), json!({ "metadata": { "name": "x", "uid": "u" }, "data": { "a": "1" } }));
         assert!(serde_json::from_str::<Listed>("[]").is_err());
     }
 }

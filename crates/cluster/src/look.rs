@@ -156,7 +156,7 @@ impl Look {
             Some(Book::Chunk(plane, chunk)) => self.shelves.entry(plane).or_default().put(chunk, &object),
             Some(Book::Record(plane)) => {
                 self.forget_record(plane);
-                match record::read(&object.body) {
+                match record::read(&object.body.json()) {
                     Ok(record) => {
                         self.records.insert(plane, (record, object.version));
                     }

@@ -33,7 +33,7 @@ impl Cluster {
     pub async fn read_record(&self, fleet: &FleetName, plane: Plane) -> Result<Option<(Record, String)>, ClusterError> {
         let object = self.object(Kind::ConfigMap, &Names(fleet).record(plane));
         let Some(live) = self.get(&object).await? else { return Ok(None) };
-        match read(&live.body) {
+        match read(&live.body.json()) {
             Ok(record) => Ok(Some((record, live.version))),
             Err(why) => Err(self.about(&object, ErrorKind::Garbled(why))),
         }

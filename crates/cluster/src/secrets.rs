@@ -10,6 +10,7 @@ use manifest::{Manifest, SecretRef};
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 use secrecy::{ExposeSecret as _, SecretSlice};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
 
@@ -160,16 +161,15 @@ impl RunKey {
         text
     }
 
-    /// Replaces the values of a listed Secret by their hashes.
-    pub(crate) fn redact(&self, body: &mut Json) {
-        let Some(data) = body.get_mut("data").and_then(Json::as_object_mut) else { return };
-        for value in data.values_mut() {
-            let hash = match value.as_str().and_then(|text| STANDARD.decode(text).ok()) {
-                Some(bytes) => self.hash(SecretBytes::new(bytes).expose()),
-                None => "hash:unreadable".to_owned(),
-            };
-            *value = Json::String(hash);
-        }
+    /// The `data` of a listed Secret with hashes instead of values. What is no such data is left out.
+    pub(crate) fn redacted(&self, data: &RawValue) -> Box<RawValue> {
+        let data: BTreeMap<String, String> = serde_json::from_str(data.get()).unwrap_or_default();
+        let hashed = |value: String| match STANDARD.decode(value) {
+            Ok(bytes) => self.hash(SecretBytes::new(bytes).expose()),
+            Err(_) => "hash:unreadable".to_owned(),
+        };
+        let hashes: BTreeMap<String, String> = data.into_iter().map(|(key, value)| (key, hashed(value))).collect();
+        to_raw_value(&hashes).unwrap_or_default()
     }
 }
 
@@ -210,8 +210,11 @@ mod tests {
         let sent = map.fill(&manifest).unwrap();
         assert_eq!(sent["data"]["JVB_AUTH_PASSWORD"], "c2VzYW1l");
         let mut listed = sent.clone();
-        key.redact(&mut listed);
+        listed["data"] = serde_json::from_str(key.redacted(&to_raw_value(&sent["data"]).unwrap()).get()).unwrap();
         assert_eq!(listed, map.fingerprint(&manifest, &key).unwrap());
+        for odd in [json!("c2VzYW1l"), json!(null), json!({ "a": 1 }), json!(["c2VzYW1l"])] {
+            assert_eq!(key.redacted(&to_raw_value(&odd).unwrap()).get(), "{}");
+        }
         assert_ne!(key.hash(b"sesame"), RunKey::new(&mut rand::rng()).hash(b"sesame"));
     }
 

@@ -155,8 +155,8 @@ async fn apply_creates_changes_and_leaves_alone(world: &World) {
     assert_eq!(world.cluster.get(&world.of(&config)).await.unwrap(), None);
 
     let created = world.fresh(&config).await;
-    assert_eq!((created.outcome, &created.body["data"]["a"]), (Outcome::Created, &json!("1")));
-    assert!(created.body["metadata"].get("managedFields").is_none());
+    assert_eq!((created.outcome, &created.body.json()["data"]["a"]), (Outcome::Created, &json!("1")));
+    assert!(created.body.json()["metadata"].get("managedFields").is_none());
     let again = world.apply(&config, Before::Seen(created.version.clone())).await.unwrap();
     assert_eq!(again.outcome, Outcome::Unchanged);
 
@@ -197,7 +197,7 @@ async fn people_are_overruled_controllers_are_not_strangers_are_named(world: &Wo
     as_manager(world, "kubectl-edit", &image("hand:1")).await;
     let applied = world.apply(&web, Before::Seen(created.version)).await.unwrap();
     assert_eq!(applied.forced[0].manager, "kubectl-edit");
-    assert_eq!(plan::compare::differences(&web, &applied.body), []);
+    assert_eq!(plan::compare::differences(&web, &applied.body.json()), []);
 
     let scale = json!({
         "apiVersion": "autoscaling/v1", "kind": "Scale",
@@ -208,7 +208,7 @@ async fn people_are_overruled_controllers_are_not_strangers_are_named(world: &Wo
     world.raw().request::<Json>(request.body(scale.to_string().into_bytes()).unwrap()).await.unwrap();
     let applied = world.apply(&web, Before::Seen(applied.version)).await.unwrap();
     assert_eq!(applied.yielded[0].to_string(), ".spec.replicas by kube-controller-manager (scale)");
-    assert_eq!(applied.body["spec"]["replicas"], 3);
+    assert_eq!(applied.body.json()["spec"]["replicas"], 3);
 
     as_manager(world, "argocd-controller", &image("argo:1")).await;
     let error = world.apply(&web, Before::Seen(applied.version)).await.unwrap_err();
@@ -240,7 +240,7 @@ async fn foreign_objects_are_left_alone(world: &World) {
     let cluster = world.connect(world.testbed.kubeconfig(), "a", NAMESPACE).await;
     let applied = cluster.apply(Plane::Data, &ours, &world.of(&ours), &mode).await.unwrap();
     assert_eq!((applied.outcome, applied.uid), (Outcome::Changed, uid));
-    assert_eq!(applied.body["metadata"]["labels"]["jitsictl.dev/fleet"], "meet");
+    assert_eq!(applied.body.json()["metadata"]["labels"]["jitsictl.dev/fleet"], "meet");
 }
 
 async fn refusals_say_why(world: &World) {
@@ -319,11 +319,14 @@ async fn a_look_shows_everything(world: &World) {
     assert!(view.unreadable_kinds.is_empty() && view.nodes.is_some());
     assert!(matches!(view.namespace, NamespaceState::Present { .. }));
     let plain = &view.objects[&world.cluster.object(Kind::ConfigMap, "plain")];
-    assert_eq!((plain.body["kind"].as_str(), plain.managers.contains("jitsictl/data")), (Some("ConfigMap"), true));
-    assert!(plain.body["metadata"].get("managedFields").is_none());
+    assert_eq!(
+        (plain.body.json()["kind"].as_str(), plain.managers.contains("jitsictl/data")),
+        (Some("ConfigMap"), true)
+    );
+    assert!(plain.body.json()["metadata"].get("managedFields").is_none());
     assert!(!view.objects.keys().any(|object| object.name == "theirs"));
     let secret = &view.objects[&world.cluster.object(Kind::Secret, "meet-passwords-copy")];
-    assert_eq!(secret.body["data"]["A"], json!(world.run_key.hash(b"sesame")));
+    assert_eq!(secret.body.json()["data"]["A"], json!(world.run_key.hash(b"sesame")));
     let pod = &view.pods["meet-jvb-eu-0-0"];
     assert!(pod.references.contains(&(Kind::Secret, "meet-passwords-copy".into())));
 }

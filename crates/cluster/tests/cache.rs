@@ -206,7 +206,7 @@ fn lists(cache: &Cache) -> u64 {
 fn value(cache: &Cache, object: &ObjectRef) -> Option<String> {
     let (look, _) = cache.look()?;
     let live = look.view.objects.get(object)?;
-    live.body.pointer("/data/value").and_then(Json::as_str).map(str::to_owned)
+    live.body.json().pointer("/data/value").and_then(Json::as_str).map(str::to_owned)
 }
 
 const CHANGED: [&api_server::Kind; 6] = [

@@ -497,7 +497,7 @@ async fn behind_a_closed_fence_everything_may_be_read_and_nothing_written() {
     assert_eq!(ground.sandbox.requests(DATA).unwrap().since(mark).len(), 0);
     fenced.apply(Plane::Data, &it("3"), &object, &mode(seen(), true)).await.unwrap();
     let live = fenced.get(&object).await.unwrap().unwrap();
-    assert_eq!(live.body.pointer("/data/a"), Some(&json!("2")));
+    assert_eq!(live.body.json().pointer("/data/a"), Some(&json!("2")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -528,7 +528,7 @@ async fn what_was_on_the_wire_when_the_world_stopped_meets_another_version() {
     let given_up = write.await.unwrap().unwrap_err();
     assert!(matches!(given_up.kind, ErrorKind::Timeout { .. }), "{given_up}");
     let live = second.get(&object).await.unwrap().unwrap();
-    assert_eq!(live.body.pointer("/data/a"), Some(&json!("new")));
+    assert_eq!(live.body.json().pointer("/data/a"), Some(&json!("new")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ impl Body {
 
     /// What is JSON text already.
     #[must_use]
-    pub(crate) fn of_text(text: String) -> Self {
+    pub fn of_text(text: String) -> Self {
         Self(text.into())
     }
 

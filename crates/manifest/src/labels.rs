@@ -7,6 +7,8 @@ use serde_json::{Map, Value as Json};
 
 use crate::UnitId;
 
+/// What the keys of our own begin with.
+pub const PREFIX: &str = "jitsictl.dev/";
 /// The fleet's name.
 pub const FLEET: &str = "jitsictl.dev/fleet";
 /// `control` or `data`.

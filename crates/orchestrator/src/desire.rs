@@ -8,7 +8,7 @@ use manifest::{Allocations, Desired, Endpoint, Kind, Names, ObjectRef, PendingRe
 use plan::{ClusterView, Known, NodeView, Observed};
 
 use crate::Handover;
-use crate::wire;
+use crate::wire::{self, Balanced};
 
 /// The rendered fleet, and what could not be rendered.
 #[derive(Debug)]
@@ -127,8 +127,7 @@ fn bridge_addresses(fleet: &Fleet, pool: &Pool, view: &ClusterView) -> BTreeMap<
                 name: Names(&fleet.name).bridge(&pool.name, Index(index)),
             };
             let service = view.objects.get(&object)?;
-            let ingress = service.body.pointer("/status/loadBalancer/ingress")?.as_array()?;
-            let ips: Vec<IpAddr> = ingress.iter().filter_map(|entry| entry.get("ip")?.as_str()?.parse().ok()).collect();
+            let ips = service.body.read::<Balanced>()?.ips();
             (!ips.is_empty()).then_some((Index(index), ips))
         })
         .collect()

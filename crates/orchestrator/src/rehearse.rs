@@ -71,9 +71,10 @@ async fn rehearse(session: &Session<'_>, round: &mut Round) -> Vec<Failure> {
             match cluster.apply(change.unit.plane(), &body, object, &mode).await {
                 Ok(applied) => {
                     let live = live?;
-                    let mut fields = differences(&applied.body, &live.body);
+                    let (after, before) = (applied.body.json(), live.body.json());
+                    let mut fields = differences(&after, &before);
                     fields.extend(
-                        differences(&live.body, &applied.body)
+                        differences(&before, &after)
                             .into_iter()
                             .filter(|field| field.from.is_none())
                             .map(|field| Field { path: field.path, from: field.to, to: None }),

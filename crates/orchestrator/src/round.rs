@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster::{Look, health};
+use cluster::Look;
 use fleet::{ClusterName, Plane, ShardName};
 use manifest::{Allocations, Desired, Kind, ObjectRef, UnitId};
 use plan::{
@@ -221,7 +221,7 @@ fn unhealthy(desire: &Desire, observed: &Observed, policy: &Policy) -> Vec<Unhea
         let pods = named.map(|(_, pod)| pod).filter(|pod| pod.labels.get(manifest::labels::UNIT) == Some(&label));
         let why = match view.objects.get(object) {
             None => "it is not there".to_owned(),
-            Some(live) => match health::health(&live.body, pods) {
+            Some(live) => match plan::health::health(live, pods) {
                 health if health.is_healthy() => continue,
                 health => health.to_string(),
             },

@@ -7,6 +7,64 @@ use std::net::IpAddr;
 use fleet::{Fleet, ShardName, Slot, XmppExpose};
 use manifest::{Allocations, Endpoint, Kind, Names, ObjectRef, PendingReason, Target};
 use plan::{ClusterView, Known, Observed};
+use serde::Deserialize;
+
+/// A Service, as far as its load balancer goes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Balanced {
+    status: BalancedStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct BalancedStatus {
+    load_balancer: Balancer,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Balancer {
+    ingress: Vec<Ingress>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Ingress {
+    ip: Option<String>,
+    hostname: Option<String>,
+}
+
+impl Balanced {
+    /// Its addresses.
+    pub(crate) fn ips(&self) -> Vec<IpAddr> {
+        let ingress = self.status.load_balancer.ingress.iter();
+        ingress.filter_map(|entry| entry.ip.as_deref()?.parse().ok()).collect()
+    }
+
+    /// Its first name.
+    fn host(&self) -> Option<String> {
+        self.status.load_balancer.ingress.iter().find_map(|entry| entry.hostname.clone())
+    }
+}
+
+/// An EndpointSlice, as far as it leads somewhere. Empty lists are `null` in it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Slice {
+    endpoints: Option<Vec<Endpoints>>,
+    ports: Option<Vec<Port>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Endpoints {
+    addresses: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Port {
+    port: Option<u16>,
+}
 
 /// The TCP port of a slot on its shard's Service.
 const fn service_port(slot: Slot) -> u16 {
@@ -101,16 +159,14 @@ fn from_service(
         };
         return if ips.is_empty() { Err(why()) } else { Ok(Target::Ips { ips, port }) };
     }
-    let ingress = service.body.pointer("/status/loadBalancer/ingress").and_then(serde_json::Value::as_array);
-    let entries = ingress.map(Vec::as_slice).unwrap_or_default();
-    let text = |key: &str| entries.iter().filter_map(|entry| entry.get(key)?.as_str()).collect::<Vec<_>>();
-    let mut ips: Vec<IpAddr> = text("ip").into_iter().filter_map(|ip| ip.parse().ok()).collect();
+    let balanced: Balanced = service.body.read().unwrap_or_default();
+    let mut ips = balanced.ips();
     ips.sort();
     let port = service_port(slot);
     if !ips.is_empty() {
         return Ok(Target::Ips { ips, port });
     }
-    let host = text("hostname").first().map(|host| (*host).to_owned());
+    let host = balanced.host();
     host.map(|host| Target::Host { host, port }).ok_or(PendingReason::Allocating)
 }
 
@@ -133,13 +189,10 @@ fn last_known(fleet: &Fleet, observed: &Observed, shard: &ShardName, slot: Slot)
             if object.object.kind == Kind::EndpointSlice
                 && object.label("kubernetes.io/service-name") == Some(service.as_str())
             {
-                let endpoints = object.body.get("endpoints").and_then(serde_json::Value::as_array);
-                for endpoint in endpoints.into_iter().flatten() {
-                    let addresses = endpoint.get("addresses").and_then(serde_json::Value::as_array);
-                    ips.extend(addresses.into_iter().flatten().filter_map(|ip| ip.as_str()?.parse::<IpAddr>().ok()));
-                }
-                let number = object.body.pointer("/ports/0/port").and_then(serde_json::Value::as_u64);
-                port = number.and_then(|number| u16::try_from(number).ok()).or(port);
+                let slice: Slice = object.body.read().unwrap_or_default();
+                let addresses = slice.endpoints.iter().flatten().flat_map(|endpoint| &endpoint.addresses);
+                ips.extend(addresses.filter_map(|ip| ip.parse::<IpAddr>().ok()));
+                port = slice.ports.iter().flatten().next().and_then(|entry| entry.port).or(port);
             }
         }
         ips.sort();

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use manifest::{Desired, Kind, Names, UnitId, labels};
 
 use crate::{
-    BridgeView, ClusterView, Given, Known, LiveObject, LivePod, Observed, Occupant, Owned, PodPhase, Record, Seen,
-    Source, Step,
+    BridgeView, ClusterView, Given, Known, LiveBody, LiveObject, LivePod, Observed, Occupant, Owned, PodPhase, Record,
+    Seen, Source, Step,
 };
 
 /// The world that steps act on.
@@ -42,7 +42,7 @@ impl World {
                         object: manifest.object.clone(),
                         uid,
                         version: "1".to_owned(),
-                        body: Arc::new(manifest.body.json()),
+                        body: Arc::new(LiveBody::new(manifest.object.kind, manifest.body.clone())),
                         managers: BTreeSet::from([format!("jitsictl/{}", unit.plane())]),
                         deleting: false,
                     };

@@ -11,6 +11,8 @@ pub mod change;
 pub mod compare;
 pub mod effect;
 pub mod evidence;
+pub mod health;
+pub mod object;
 pub mod observed;
 pub mod policy;
 pub mod record;
@@ -20,9 +22,11 @@ mod planner;
 
 pub use change::{BlastRadius, Blocked, BlockedBy, Change, Difference, Field, Forecast, Live, Plan};
 pub use evidence::{Known, Reason, Seen, Source};
+pub use health::Health;
+pub use object::{LiveBody, LiveObject};
 pub use observed::{
-    BridgeView, ClusterView, Inventory, LiveObject, LivePod, NamespaceState, NodeView, Observed, Occupant, Owned,
-    PodPhase, RecorderView, SlotView,
+    BridgeView, ClusterView, Inventory, LivePod, NamespaceState, NodeView, Observed, Occupant, Owned, PodPhase,
+    RecorderView, SlotView,
 };
 pub use planner::{Inputs, plan};
 pub use policy::{Policy, Removal, Witness};

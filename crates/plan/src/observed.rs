@@ -1,14 +1,12 @@
 //! What clusters and Jitsi daemons report.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use fleet::{ClusterName, Index, PoolName, ShardName, Slot};
 use manifest::{Kind, ObjectRef, UnitId};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
-use crate::{Drain, Generation, Known};
+use crate::{Drain, Generation, Known, LiveObject};
 
 /// Everything that was seen in one look around.
 #[derive(Debug, Clone, Default)]
@@ -59,38 +57,6 @@ pub enum NamespaceState {
     /// We may not read it.
     #[default]
     Unknown,
-}
-
-/// An object as the API server has it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LiveObject {
-    /// Its identity.
-    pub object: ObjectRef,
-    /// Its UID.
-    pub uid: String,
-    /// Its `resourceVersion`.
-    pub version: String,
-    /// Everything but `metadata.managedFields`. Secrets: `data` values replaced by a keyed hash of this run. The pod
-    /// template of a workload is [folded](crate::compare::fold). Shared: one that is watched is looked at all the time.
-    pub body: Arc<Json>,
-    /// Field managers that applied or updated it, ours included.
-    pub managers: BTreeSet<String>,
-    /// Whether it is being deleted.
-    pub deleting: bool,
-}
-
-impl LiveObject {
-    /// The value of an annotation.
-    #[must_use]
-    pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.body.get("metadata")?.get("annotations")?.get(key)?.as_str()
-    }
-
-    /// The value of a label.
-    #[must_use]
-    pub fn label(&self, key: &str) -> Option<&str> {
-        self.body.get("metadata")?.get("labels")?.get(key)?.as_str()
-    }
 }
 
 /// A pod, as far as the planner needs it.

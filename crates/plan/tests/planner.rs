@@ -200,7 +200,10 @@ fn a_bridge_that_pulls_its_new_image_still_has_its_turn() {
     let view = stage.view("frankfurt");
     let mut gone = view.pods.remove("meet-jvb-eu-0-0").unwrap();
     let object = view.objects.iter_mut().find(|(object, _)| object.name == "meet-jvb-eu-0" && object.kind.has_pods());
-    std::sync::Arc::make_mut(&mut object.unwrap().1.body)["metadata"]["generation"] = 2.into();
+    let (object, live) = object.unwrap();
+    let mut body = live.body.json();
+    body["metadata"]["generation"] = 2.into();
+    live.body = std::sync::Arc::new(plan::LiveBody::new(object.kind, manifest::Body::new(&body)));
     assert_eq!(kinds(&stage.plan()), [""; 0], "its pod is not there yet");
     gone.phase = PodPhase::Waiting("ContainerCreating".into());
     stage.view("frankfurt").pods.insert("meet-jvb-eu-0-0".into(), gone.clone());

@@ -302,8 +302,7 @@ impl<'a> Draft<'a> {
 fn was_changed(view: &ClusterView, unit: &Unit) -> bool {
     unit.manifests.iter().filter(|manifest| manifest.object.kind.has_pods()).any(|manifest| {
         let live = view.objects.get(&manifest.object);
-        live.and_then(|live| live.body.pointer("/metadata/generation")?.as_i64())
-            .is_some_and(|generation| generation > 1)
+        live.and_then(|live| live.body.generation()).is_some_and(|generation| generation > 1)
     })
 }
 

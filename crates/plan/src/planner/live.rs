@@ -122,10 +122,5 @@ fn controller_is_behind(view: &ClusterView, unit: &UnitId) -> bool {
     view.objects
         .values()
         .filter(|object| object.label(manifest::labels::UNIT) == Some(label.as_str()))
-        .filter_map(|object| {
-            let wanted = object.body.pointer("/metadata/generation")?.as_i64()?;
-            let status = object.body.get("status")?;
-            Some((wanted, status.get("observedGeneration").and_then(serde_json::Value::as_i64)))
-        })
-        .any(|(wanted, seen)| seen.is_some_and(|seen| seen < wanted))
+        .any(|object| object.body.is_behind())
 }

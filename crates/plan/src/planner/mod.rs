@@ -11,7 +11,6 @@ use fleet::{ClusterName, Fleet};
 use jiff::Timestamp;
 use manifest::{Desired, ObjectRef, Part, PendingReason, Unit, UnitId};
 
-use crate::compare::differences;
 use crate::{
     BlastRadius, Blocked, BlockedBy, Change, ClusterView, Difference, Forecast, Known, NamespaceState, Observed, Plan,
     Policy, Record, Step,
@@ -191,7 +190,7 @@ impl<'a> Draft<'a> {
                     continue;
                 }
                 Some(live) => {
-                    let fields = differences(&manifest.body.json(), &live.body);
+                    let fields = live.body.lacks(&manifest.body);
                     if fields.is_empty() {
                         continue;
                     }

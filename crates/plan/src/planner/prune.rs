@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::{ClusterName, Plane, ShardName, Slot};
 use manifest::{Kind, Names, ObjectRef, Scope, UnitId};
-use serde_json::Value as Json;
 
 use super::Draft;
 use super::bridge::Candidate;
@@ -283,14 +282,8 @@ fn referenced(view: &ClusterView, step: &Step) -> BTreeSet<String> {
     let pods = view.pods.values().filter(|pod| pod.references.contains(&(object.kind, object.name.clone())));
     let mut found: BTreeSet<String> = pods.map(|pod| pod.name.clone()).collect();
     if matches!(object.kind, Kind::ConfigMap | Kind::Secret) {
-        let quoted = format!("\"{}\"", object.name);
-        let mentions = |live: &LiveObject| match live.body.pointer("/spec/template") {
-            // Folded: a name in quotes is found as well in the text.
-            Some(Json::String(text)) => text.contains(&quoted),
-            Some(template) => template.to_string().contains(&quoted),
-            None => false,
-        };
-        found.extend(view.objects.values().filter(|live| mentions(live)).map(|live| live.object.name.clone()));
+        let mentions = |live: &&LiveObject| live.object.kind.has_pods() && live.body.template_mentions(&object.name);
+        found.extend(view.objects.values().filter(mentions).map(|live| live.object.name.clone()));
     }
     found
 }

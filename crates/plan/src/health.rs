@@ -1,7 +1,10 @@
 //! Whether an object is as it should be: one pure function.
 
-use plan::{LivePod, PodPhase};
-use serde_json::Value as Json;
+use manifest::Kind;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::{LiveObject, LivePod, PodPhase};
 
 /// How an object is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,28 +37,14 @@ impl std::fmt::Display for Health {
     }
 }
 
-/// Judges an object by its body and, for workloads, the pods that belong to it. What has no state is healthy once it
-/// exists; an Ingress or a route is never waited for.
+/// How an object is, its pods considered that belong to it. What has no state is healthy once it exists; an Ingress or a
+/// route is never waited for.
 #[must_use]
-pub fn health<'a>(body: &Json, pods: impl IntoIterator<Item = &'a LivePod>) -> Health {
-    if body.pointer("/metadata/deletionTimestamp").is_some() {
-        return Health::Terminating;
-    }
-    match body.get("kind").and_then(Json::as_str) {
-        Some("StatefulSet") => of_workload(body, pods, stateful_set),
-        Some("Deployment") => of_workload(body, pods, deployment),
-        Some("Service") => service(body),
-        _ => Health::Healthy,
-    }
-}
-
-fn of_workload<'a>(
-    body: &Json,
-    pods: impl IntoIterator<Item = &'a LivePod>,
-    judge: impl Fn(&Json) -> Health,
-) -> Health {
-    let judged = judge(body);
-    if let Health::Progressing(_) = judged {
+pub fn health<'a>(object: &LiveObject, pods: impl IntoIterator<Item = &'a LivePod>) -> Health {
+    let judged = object.body.health();
+    if object.object.kind.has_pods()
+        && let Health::Progressing(_) = judged
+    {
         // The workload's own status never says why its pods don't start.
         for pod in pods {
             if let PodPhase::Waiting(why) = &pod.phase {
@@ -64,7 +53,83 @@ fn of_workload<'a>(
             }
         }
     }
-    judged
+    judged.clone()
+}
+
+/// What of a spec says what is waited for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Spec {
+    replicas: Option<u64>,
+    #[serde(default)]
+    update_strategy: UpdateStrategy,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UpdateStrategy {
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    rolling_update: Option<RollingUpdate>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct RollingUpdate {
+    #[serde(default)]
+    partition: u64,
+}
+
+/// What of a status is looked at.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Status {
+    pub(crate) observed_generation: Option<i64>,
+    replicas: u64,
+    ready_replicas: u64,
+    updated_replicas: u64,
+    available_replicas: u64,
+    conditions: Vec<Condition>,
+    load_balancer: LoadBalancer,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    reason: String,
+    message: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct LoadBalancer {
+    ingress: Vec<Ingress>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Ingress {
+    ip: Option<IgnoredAny>,
+    hostname: Option<IgnoredAny>,
+}
+
+/// Judges an object by what it says itself.
+pub(crate) fn judge(kind: Kind, generation: Option<i64>, spec: &Spec, status: &Status) -> Health {
+    // The status speaks of this generation of the spec.
+    let is_observed = generation.is_none_or(|wanted| status.observed_generation.is_some_and(|seen| seen >= wanted));
+    match kind {
+        Kind::StatefulSet | Kind::Deployment if !is_observed => {
+            Health::Progressing("not noticed by its controller yet".to_owned())
+        }
+        Kind::StatefulSet => stateful_set(spec, status),
+        Kind::Deployment => deployment(spec, status),
+        Kind::Service => service(spec, status),
+        _ => Health::Healthy,
+    }
 }
 
 /// Reasons that need a person, as opposed to patience. A pod that waits for a node may get one.
@@ -85,66 +150,37 @@ fn is_final(phase: &PodPhase) -> bool {
     }
 }
 
-/// The status speaks of this generation of the spec.
-fn is_observed(body: &Json) -> bool {
-    let number = |pointer: &str| body.pointer(pointer).and_then(Json::as_u64);
-    match (number("/metadata/generation"), number("/status/observedGeneration")) {
-        (Some(generation), Some(observed)) => observed >= generation,
-        (Some(_), None) => false,
-        (None, _) => true,
-    }
-}
-
-fn number(body: &Json, pointer: &str) -> u64 {
-    body.pointer(pointer).and_then(Json::as_u64).unwrap_or(0)
-}
-
-fn wanted_replicas(body: &Json) -> u64 {
-    body.pointer("/spec/replicas").and_then(Json::as_u64).unwrap_or(1)
-}
-
-fn stateful_set(body: &Json) -> Health {
-    if !is_observed(body) {
-        return Health::Progressing("not noticed by its controller yet".to_owned());
-    }
-    let (wanted, ready) = (wanted_replicas(body), number(body, "/status/readyReplicas"));
+fn stateful_set(spec: &Spec, status: &Status) -> Health {
+    let (wanted, ready) = (spec.replicas.unwrap_or(1), status.ready_replicas);
     if ready < wanted {
         return Health::Progressing(format!("{ready} of {wanted} pods ready"));
     }
-    if number(body, "/status/replicas") > wanted {
+    if status.replicas > wanted {
         return Health::Progressing(format!("more than {wanted} pods"));
     }
     // With OnDelete, pods of an older revision are the planner's business.
-    let rolls = body.pointer("/spec/updateStrategy/type").and_then(Json::as_str) != Some("OnDelete");
-    let updated = number(body, "/status/updatedReplicas");
-    let partial = body.pointer("/spec/updateStrategy/rollingUpdate/partition").and_then(Json::as_u64).unwrap_or(0);
+    let strategy = &spec.update_strategy;
+    let rolls = strategy.kind.as_deref() != Some("OnDelete");
+    let updated = status.updated_replicas;
+    let partial = strategy.rolling_update.as_ref().map_or(0, |update| update.partition);
     if rolls && updated + partial < wanted {
         return Health::Progressing(format!("{updated} of {wanted} pods updated"));
     }
     Health::Healthy
 }
 
-fn deployment(body: &Json) -> Health {
-    if !is_observed(body) {
-        return Health::Progressing("not noticed by its controller yet".to_owned());
-    }
-    let conditions = body.pointer("/status/conditions").and_then(Json::as_array).into_iter().flatten();
-    for condition in conditions {
-        let text = |key: &str| condition.get(key).and_then(Json::as_str).unwrap_or_default();
-        match (text("type"), text("status"), text("reason")) {
+fn deployment(spec: &Spec, status: &Status) -> Health {
+    for condition in &status.conditions {
+        match (condition.kind.as_str(), condition.status.as_str(), condition.reason.as_str()) {
             ("Progressing", "False", "ProgressDeadlineExceeded") => {
                 return Health::Failed("it made no progress within its deadline".to_owned());
             }
-            ("ReplicaFailure", "True", _) => return Health::Failed(text("message").to_owned()),
+            ("ReplicaFailure", "True", _) => return Health::Failed(condition.message.clone()),
             _ => {}
         }
     }
-    let wanted = wanted_replicas(body);
-    let (updated, total, available) = (
-        number(body, "/status/updatedReplicas"),
-        number(body, "/status/replicas"),
-        number(body, "/status/availableReplicas"),
-    );
+    let wanted = spec.replicas.unwrap_or(1);
+    let (updated, total, available) = (status.updated_replicas, status.replicas, status.available_replicas);
     if updated < wanted {
         Health::Progressing(format!("{updated} of {wanted} pods updated"))
     } else if total > updated {
@@ -156,12 +192,9 @@ fn deployment(body: &Json) -> Health {
     }
 }
 
-fn service(body: &Json) -> Health {
-    let is_balanced = body.pointer("/spec/type").and_then(Json::as_str) == Some("LoadBalancer");
-    let has_address = body
-        .pointer("/status/loadBalancer/ingress")
-        .and_then(Json::as_array)
-        .is_some_and(|list| list.iter().any(|entry| entry.get("ip").is_some() || entry.get("hostname").is_some()));
+fn service(spec: &Spec, status: &Status) -> Health {
+    let is_balanced = spec.kind.as_deref() == Some("LoadBalancer");
+    let has_address = status.load_balancer.ingress.iter().any(|entry| entry.ip.is_some() || entry.hostname.is_some());
     if is_balanced && !has_address {
         return Health::Progressing("its load balancer has no address yet".to_owned());
     }
@@ -172,9 +205,27 @@ fn service(body: &Json) -> Health {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use serde_json::json;
+    use std::sync::Arc;
+
+    use manifest::{Body, ObjectRef};
+    use serde_json::{Value as Json, json};
 
     use super::*;
+    use crate::LiveBody;
+
+    fn health<'a>(body: &Json, pods: impl IntoIterator<Item = &'a LivePod>) -> Health {
+        let kind = Kind::ALL.into_iter().find(|kind| body["kind"] == kind.name()).unwrap();
+        let name = ObjectRef { cluster: "fra".parse().unwrap(), kind, namespace: "n".into(), name: "x".into() };
+        let live = LiveObject {
+            object: name,
+            uid: "u".into(),
+            version: "1".into(),
+            body: Arc::new(LiveBody::new(kind, Body::new(body))),
+            managers: BTreeSet::new(),
+            deleting: false,
+        };
+        super::health(&live, pods)
+    }
 
     fn pod(phase: PodPhase) -> LivePod {
         LivePod {
