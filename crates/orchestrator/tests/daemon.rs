@@ -85,14 +85,13 @@ fn drift_of_every_owned_kind_is_repaired() {
             sleep(Duration::from_secs(5)).await;
             let asked: Vec<String> =
                 CLUSTERS.iter().zip(marks).flat_map(|(cluster, mark)| site.asked(cluster, mark)).collect();
-            let about =
-                |line: &&String| !["watch ", "leases", "pods/portforward", "events"].iter().any(|it| line.contains(it));
+            let about = |line: &&String| {
+                !["watch ", "leases", "pods/portforward", "events"].iter().any(|quiet| line.contains(quiet))
+            };
+            let repairs: Vec<&String> = asked.iter().filter(about).collect();
+            // One that learns who has changed what, and one that takes it back.
             let repair = format!("patch {}", of.plural);
-            assert_eq!(
-                asked.iter().filter(about).collect::<Vec<_>>(),
-                [&repair],
-                "nothing else has to be asked or written"
-            );
+            assert!(repairs.len() <= 2 && repairs.iter().all(|line| **line == repair), "no more is asked: {repairs:?}");
             // A workload is not deleted here: its pods would go with it, and people may be on them.
             if of == &STATEFUL_SET {
                 continue;

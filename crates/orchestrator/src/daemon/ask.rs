@@ -38,6 +38,8 @@ pub(crate) struct Manner {
     pub(crate) pace: watch::Receiver<Duration>,
     /// Told when an answer differs from the one before.
     pub(crate) news: Arc<Notify>,
+    /// Told when somebody who is waited for says the same again: that may be what was waited for.
+    pub(crate) again: Arc<Notify>,
 }
 
 impl<V> Default for Desk<V> {
@@ -90,9 +92,10 @@ async fn ask_on<V: PartialEq>(mut asking: impl Asking<V>, answer: Arc<Mutex<Know
             *last = now;
             differs
         };
-        // While something is under way, a newer word is news even if it says the same.
-        if differs || pace <= SOON {
+        if differs {
             manner.news.notify_one();
+        } else if pace <= SOON {
+            manner.again.notify_one();
         }
         tokio::select! {
             biased;
@@ -162,7 +165,7 @@ mod tests {
 
     fn manner(pace: watch::Receiver<Duration>) -> Manner {
         let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
-        Manner { clock, pace, news: Arc::default() }
+        Manner { clock, pace, news: Arc::default(), again: Arc::default() }
     }
 
     fn given(uid: &str) -> Given {

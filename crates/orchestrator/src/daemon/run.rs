@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use manifest::{Kind, ObjectRef, labels};
 use plan::{BlockedBy, Known, Observed, Plan, Policy, Record, Step};
 use tokio::sync::{Notify, broadcast, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::Run;
@@ -44,6 +44,8 @@ pub(crate) struct Daemon {
     options: Options,
     pace: Pace,
     news: Arc<Notify>,
+    /// Daemons that are waited for say the same again.
+    again: Arc<Notify>,
     /// How often daemons are asked now.
     asking: watch::Sender<Duration>,
     links: Links,
@@ -67,6 +69,15 @@ enum Ended {
     Adopted(String),
 }
 
+/// How long it is waited.
+struct Until {
+    /// When the next round begins at the latest.
+    wake: Instant,
+    /// When the last one did.
+    begun: Instant,
+    took: Duration,
+}
+
 /// What one cluster's share of a plan has come to.
 struct Done {
     cluster: ClusterName,
@@ -87,9 +98,10 @@ impl Daemon {
         stop: CancellationToken,
     ) -> Self {
         let DaemonOptions { place, planes, handover, holder, pace } = options;
-        let news = Arc::new(Notify::new());
+        let (news, again) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (asking, paced) = watch::channel(pace.ask_soon);
-        let manner = Manner { clock: place.clock.clone(), pace: paced, news: Arc::clone(&news) };
+        let manner =
+            Manner { clock: place.clock.clone(), pace: paced, news: Arc::clone(&news), again: Arc::clone(&again) };
         let both = || BTreeSet::from([Plane::Control, Plane::Data]);
         let planes = if planes.is_empty() { both() } else { planes };
         Self {
@@ -107,6 +119,7 @@ impl Daemon {
             },
             pace,
             news,
+            again,
             asking,
             kept: Kept::new(manner),
             guard: Guard::default(),
@@ -153,20 +166,16 @@ impl Daemon {
         let mut working: Working<'_> = FuturesUnordered::new();
         let mut busy = BTreeSet::new();
         let ended = loop {
+            let begun = Instant::now();
             let next = self.turn(loaded, &options, &mut turn, &mut working, &mut busy).await;
             herald.take_up(&self.links);
             let wake = match next {
                 Ok(wake) => wake,
                 Err(ended) => break ended,
             };
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => break Ended::Stopped,
-                // Without anybody who reads the file, what is known of it stays in force.
-                Ok(()) = intake.changed() => break Ended::Intake,
-                Some(done) = working.next(), if !working.is_empty() => self.settle(done, &mut busy, turn.settled),
-                () = self.news.notified() => sleep(self.pace.debounce).await,
-                () = sleep_until(wake) => {}
+            let until = Until { wake, begun, took: begun.elapsed() };
+            if let Some(ended) = self.rest(until, intake, &mut working, &mut busy, turn.settled).await {
+                break ended;
             }
         };
         let finish = async {
@@ -176,6 +185,35 @@ impl Daemon {
         };
         let _ = timeout(FAREWELL, finish).await;
         ended
+    }
+
+    /// Waits until the next round is due, or tells why there is none.
+    async fn rest(
+        &mut self,
+        until: Until,
+        intake: &mut watch::Receiver<Intake>,
+        working: &mut Working<'_>,
+        busy: &mut BTreeSet<ClusterName>,
+        settled: bool,
+    ) -> Option<Ended> {
+        let Until { mut wake, begun, took } = until;
+        // A large fleet's rounds take long: half of the time is left to everything else.
+        let debounce = self.pace.debounce.max(took.min(self.pace.ask_soon));
+        let again = begun + debounce.max(self.pace.ask_soon / 2);
+        loop {
+            // What is under way goes on in here and nowhere else: nothing in here may take long.
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Some(Ended::Stopped),
+                // Without anybody who reads the file, what is known of it stays in force.
+                Ok(()) = intake.changed() => return Some(Ended::Intake),
+                Some(done) = working.next(), if !working.is_empty() => self.settle(done, busy, settled),
+                () = self.news.notified() => wake = wake.min(Instant::now() + debounce),
+                // Many are asked, and each answers when it likes: they are heard together.
+                () = self.again.notified() => wake = wake.min(again),
+                () = sleep_until(wake) => return None,
+            }
+        }
     }
 
     /// The clusters that can be spoken with now.
