@@ -62,10 +62,12 @@ impl State {
         }
     }
 
-    /// Whether the picture of every cluster of its planes' homes is complete and it leads or follows in each plane.
+    /// Whether it leads or follows in each plane, and no cluster's picture is still being made. One that does not answer
+    /// is no reason to wait: what it holds can't be known, and the others are kept.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.planes.is_empty() && self.planes.values().all(PlaneState::is_settled) && self.status.is_some()
+        let settled = !self.planes.is_empty() && self.planes.values().all(PlaneState::is_settled);
+        settled && self.status.is_some() && self.clusters.values().all(|cluster| cluster.state.is_settled())
     }
 }
 
@@ -158,6 +160,15 @@ pub enum Link {
 impl Link {
     /// All of them, in their order.
     pub const ALL: [Self; 5] = [Self::Connecting, Self::Syncing, Self::Live, Self::Degraded, Self::Lost];
+
+    /// Whether nothing is on its way: it is known what the cluster holds, or why that is not known.
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        match self {
+            Self::Connecting | Self::Syncing => false,
+            Self::Live | Self::Degraded | Self::Lost => true,
+        }
+    }
 
     /// As it is written.
     #[must_use]

@@ -190,9 +190,12 @@ fn unready(state: &State, stopping: bool) -> String {
         why.push_str("no round yet\n");
     }
     for (cluster, is) in &state.clusters {
-        if let Some(reason) = &is.why {
-            let _ = writeln!(why, "cluster {cluster}: {}: {reason}", is.state.as_str());
-        }
+        let state = is.state.as_str();
+        let _ = match &is.why {
+            Some(reason) => writeln!(why, "cluster {cluster}: {state}: {reason}"),
+            None if !is.state.is_settled() => writeln!(why, "cluster {cluster}: {state}"),
+            None => Ok(()),
+        };
     }
     why
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use orchestrator::daemon::{Counters, Happening, Notice, PlaneState, State};
+use orchestrator::daemon::{Counters, Happening, Link, Notice, PlaneState, State};
 use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::{broadcast, watch};
@@ -162,6 +162,14 @@ async fn readiness_says_why_not() {
                   no round yet\n\
                   cluster fra: lost: connect timed out after 5 s\n";
     assert_eq!((code, why.as_str()), (503, wanted));
+    let mut state = made_up::good();
+    state.clusters.values_mut().for_each(|cluster| cluster.state = Link::Lost);
+    site.double.states.send_replace(Arc::new(state.clone()));
+    assert_eq!(site.get("/readyz").await.0, 200, "the others are kept all the same");
+    state.clusters.values_mut().for_each(|cluster| cluster.state = Link::Syncing);
+    site.double.states.send_replace(Arc::new(state));
+    let wanted = "cluster fra: syncing\ncluster hq: syncing\n";
+    assert_eq!(site.get("/readyz").await, (503, wanted.to_owned()));
     site.double.states.send_replace(Arc::new(made_up::good()));
     site.stop.cancel();
     assert_eq!(site.get("/readyz").await, (503, "it is stopping\n".to_owned()));
