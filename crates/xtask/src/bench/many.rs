@@ -72,13 +72,15 @@ impl Sandbox {
     fn start(jitsictl: &Path, fleet: &Path, kubeconfig: &Path) -> Result<Self> {
         let mut command = Command::new(jitsictl);
         command.args(["sandbox", "run", "--stay", "-o", "json", "--kubeconfig"]).arg(kubeconfig).arg(fleet);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut sandbox = Self(child.map_err(Failure::because("cannot run the sandbox"))?);
-        let mut lines = sandbox.0.stdout.take().into_iter().flat_map(|stdout| BufReader::new(stdout).lines());
+        let mut lines = sandbox.0.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).lines());
         let is_up = |line: std::io::Result<String>| line.is_ok_and(|line| line.contains(r#""event":"up""#));
         if !lines.any(is_up) {
             return Err(Failure::new("the sandbox ended before it was up"));
         }
+        // A full pipe would hold it up.
+        std::thread::spawn(move || lines.for_each(drop));
         Ok(sandbox)
     }
 }
