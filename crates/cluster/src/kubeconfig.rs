@@ -113,6 +113,21 @@ impl Kubeconfigs {
     }
 }
 
+/// The files beside a kubeconfig that it names: certificates, keys and tokens. Whoever rotates those may leave the
+/// kubeconfig as it is. Nothing where it can't be read.
+#[must_use]
+pub fn named_files(path: &Path) -> Vec<PathBuf> {
+    let Ok(config) = read(path) else { return Vec::new() };
+    let clusters = config.clusters.into_iter().filter_map(|cluster| cluster.cluster?.certificate_authority);
+    let users = config
+        .auth_infos
+        .into_iter()
+        .filter_map(|user| user.auth_info)
+        .flat_map(|user| [user.client_certificate, user.client_key, user.token_file].into_iter().flatten());
+    let beside = |name: String| path.parent().unwrap_or(Path::new("")).join(name);
+    clusters.chain(users).map(beside).collect()
+}
+
 impl std::fmt::Debug for Kubeconfigs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Kubeconfigs").field("from", &self.from).field("contexts", &self.contexts()).finish()
@@ -189,6 +204,18 @@ mod tests {
         let listed = Kubeconfigs::load(None, Some(&list), None).unwrap();
         write(folder.path(), "two", &["c"]);
         assert_eq!(listed.again().unwrap().contexts(), ["a", "c"]);
+    }
+
+    #[test]
+    fn the_files_that_it_names_are_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let text = "apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {certificate-authority: ca.crt}}]\n\
+                    users: [{name: a, user: {client-certificate: /etc/a.crt, client-key: a.key}}, {name: b, user: {tokenFile: token}}]\n";
+        std::fs::write(&path, text).unwrap();
+        let beside = |name: &str| folder.path().join(name);
+        assert_eq!(named_files(&path), [beside("ca.crt"), "/etc/a.crt".into(), beside("a.key"), beside("token")]);
+        assert_eq!(named_files(&beside("missing")), [""; 0].map(PathBuf::from));
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub use error::{ClusterError, ErrorKind, FieldConflict};
 pub use event::Remark;
 pub use fence::{Fence, Fenced};
 pub use inventory::Shelf;
-pub use kubeconfig::Kubeconfigs;
+pub use kubeconfig::{Kubeconfigs, named_files};
 pub use lease::{LeaseKeeper, Standing, Terms};
 pub use look::{Look, known};
 pub use objects::{Created, Deletion};

@@ -167,11 +167,16 @@ pub(crate) fn named_clusters(loaded: &Loaded, names: &[ClusterName]) -> Result<B
     Ok(names.iter().cloned().collect())
 }
 
+/// Where handover files come from.
+pub(crate) const HANDOVER: &str = "those who run the control plane write it: jitsictl export handover PATH";
+
 pub(crate) fn handover(path: &Path) -> Result<Handover, Error> {
-    let bad = |why: String| {
-        let message = format!("cannot read the handover file {}: {why}", path.display());
-        Error::usage(message, "those who run the control plane write it: jitsictl export handover PATH")
-    };
+    read_handover(path).map_err(|why| Error::usage(why, HANDOVER))
+}
+
+/// Reads a handover file, or says why that can't be done.
+pub(crate) fn read_handover(path: &Path) -> Result<Handover, String> {
+    let bad = |why: String| format!("cannot read the handover file {}: {why}", path.display());
     let text = fs::read(path).map_err(|error| bad(error.to_string()))?;
     // The parser's message would show what is in the file; the place is enough.
     serde_json::from_slice(&text)

@@ -12,11 +12,13 @@ use clock::Clock;
 use fleet::Access;
 use fleet::diagnostic::{Problem, Report, Severity};
 use fleet::load::{Attempt, Input, Loaded, attempt};
+use orchestrator::Handover;
 use orchestrator::daemon::{Intake, Refused};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::files::{Files, Look};
+use crate::context::{HANDOVER, read_handover};
 
 /// Files are looked at this often.
 const POLL: Duration = Duration::from_secs(2);
@@ -25,9 +27,20 @@ const SOON: Duration = Duration::from_millis(500);
 /// A file may be gone, or make no sense, for so long before anybody hears of it.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// What a daemon reads.
+pub(crate) struct Source {
+    /// The fleet file, with what it pulls in.
+    pub(crate) fleet: Input,
+    /// What the control plane's keepers write for those of the data plane, and write anew from time to time.
+    pub(crate) handover: Option<PathBuf>,
+}
+
+/// What was read.
+type Read = (Loaded, Option<Arc<Handover>>);
+
 /// Follows a fleet file.
 pub(super) struct Watcher {
-    input: Input,
+    source: Source,
     clock: Clock,
     told: watch::Sender<Intake>,
     files: Files,
@@ -47,21 +60,37 @@ struct Bad {
 ///
 /// # Errors
 /// Every problem of the file.
-pub(super) fn first(input: Input, clock: Clock) -> Result<(Watcher, watch::Receiver<Intake>), Report> {
-    let (files, result) = read(&input, Files::of(BTreeSet::from([input.path.clone()])));
-    let loaded = result?;
-    let (told, intake) = watch::channel(Intake { loaded: Arc::new(loaded), refused: None });
-    Ok((Watcher { good: files.digest(), input, clock, told, files, bad: None }, intake))
+pub(super) fn first(source: Source, clock: Clock) -> Result<(Watcher, watch::Receiver<Intake>), Report> {
+    let (files, result) = read(&source, Files::of(BTreeSet::from([source.fleet.path.clone()])));
+    let (loaded, handover) = result?;
+    let (told, intake) = watch::channel(Intake { loaded: Arc::new(loaded), handover, refused: None });
+    Ok((Watcher { good: files.digest(), source, clock, told, files, bad: None }, intake))
 }
 
 /// Which files matter is known when they were read; that they are what was read, when they are read again.
-fn read(input: &Input, mut files: Files) -> (Files, Result<Loaded, Report>) {
+fn read(source: &Source, mut files: Files) -> (Files, Result<Read, Report>) {
     loop {
-        let Attempt { result, files: now } = attempt(input);
+        let Attempt { result, files: mut now } = attempt(&source.fleet);
+        let handover = source.handover.as_deref().map(read_handover).transpose();
+        now.extend(source.handover.clone());
         if files.are(&now) {
-            return (files, result);
+            return (files, both(result, handover));
         }
         files = Files::of(now);
+    }
+}
+
+/// What makes sense only together, or all that is wrong with it.
+fn both(loaded: Result<Loaded, Report>, handover: Result<Option<Handover>, String>) -> Result<Read, Report> {
+    let unreadable = |why| Problem::error(why).hint(HANDOVER);
+    match (loaded, handover.map_err(unreadable)) {
+        (Ok(loaded), Ok(handover)) => Ok((loaded, handover.map(Arc::new))),
+        (Err(report), Ok(_)) => Err(report),
+        (Ok(_), Err(problem)) => Err(Report::new(vec![problem])),
+        (Err(mut report), Err(problem)) => {
+            report.problems.push(problem);
+            Err(report)
+        }
     }
 }
 
@@ -74,7 +103,7 @@ impl Watcher {
             let look = self.files.look();
             if look == Look::Changed {
                 let result;
-                (self.files, result) = read(&self.input, self.files);
+                (self.files, result) = read(&self.source, self.files);
                 self.judge(result);
             }
             self.tell_of_bad();
@@ -83,18 +112,18 @@ impl Watcher {
         }
     }
 
-    fn judge(&mut self, result: Result<Loaded, Report>) {
-        let same_fleet = |loaded: Loaded| {
+    fn judge(&mut self, result: Result<Read, Report>) {
+        let same_fleet = |(loaded, handover): Read| {
             let ours = self.told.borrow().loaded.fleet.name.clone();
             if loaded.fleet.name == ours {
-                return Ok(loaded);
+                return Ok((loaded, handover));
             }
             let problem =
                 Problem::error(format!("the file is of another fleet, {}; this is {ours}", loaded.fleet.name));
             Err(Report::new(vec![problem.hint("start another daemon for it, or restart this one")]))
         };
         match result.and_then(same_fleet) {
-            Ok(loaded) => self.accept(loaded),
+            Ok((loaded, handover)) => self.accept(loaded, handover),
             Err(report) => {
                 let problems = problems(&report);
                 let refused = Refused { since: self.clock.now(), problems };
@@ -107,7 +136,7 @@ impl Watcher {
         }
     }
 
-    fn accept(&mut self, loaded: Loaded) {
+    fn accept(&mut self, loaded: Loaded, handover: Option<Arc<Handover>>) {
         self.bad = None;
         let digest = self.files.digest();
         if std::mem::replace(&mut self.good, digest) == digest {
@@ -118,7 +147,7 @@ impl Watcher {
         for warning in &loaded.warnings {
             tracing::warn!("{}", in_a_line(warning));
         }
-        self.told.send_replace(Intake { loaded: Arc::new(loaded), refused: None });
+        self.told.send_replace(Intake { loaded: Arc::new(loaded), handover, refused: None });
     }
 
     fn tell_of_bad(&mut self) {
@@ -144,19 +173,21 @@ fn in_a_line(problem: &Problem) -> String {
     format!("{place}{}{hint}", problem.message)
 }
 
-/// Follows kubeconfigs: those of the command, and those that clusters of the fleet file have of their own. The number
-/// grows when one of them is another.
+/// Follows kubeconfigs: those of the command, and those that clusters of the fleet file have of their own; and the
+/// certificates, keys and tokens that they name. The number grows when one of them is another.
 pub(super) fn kubeconfigs(
     own: BTreeSet<PathBuf>,
     intake: watch::Receiver<Intake>,
 ) -> (watch::Receiver<u64>, impl Future<Output = ()> + Send) {
     let (told, generation) = watch::channel(0);
-    let files = Files::of(wanted(&own, &intake));
-    (generation, follow_kubeconfigs(own, files, intake, told))
+    let configs = wanted(&own, &intake);
+    let files = with_named(&configs);
+    (generation, follow_kubeconfigs(own, configs, files, intake, told))
 }
 
 async fn follow_kubeconfigs(
     own: BTreeSet<PathBuf>,
+    mut configs: BTreeSet<PathBuf>,
     mut files: Files,
     intake: watch::Receiver<Intake>,
     told: watch::Sender<u64>,
@@ -166,19 +197,27 @@ async fn follow_kubeconfigs(
     while !told.is_closed() {
         sleep(pause).await;
         let now = wanted(&own, &intake);
-        if !files.are(&now) {
+        if now != configs {
             // A cluster that is new or has moved connects anew for that reason alone.
-            files = Files::of(now);
+            files = with_named(&now);
+            configs = now;
         }
         let look = files.look();
         if look == Look::Changed && files.lack_one() {
             gone = Some(Instant::now());
         } else if look == Look::Changed || gone.is_some_and(|since| since.elapsed() >= GRACE) {
             gone = None;
+            // It may name other ones now.
+            files = with_named(&configs);
             told.send_modify(|generation| *generation += 1);
         }
         pause = if look == Look::Same && gone.is_none() { POLL } else { SOON };
     }
+}
+
+fn with_named(configs: &BTreeSet<PathBuf>) -> Files {
+    let named = configs.iter().flat_map(|path| cluster::named_files(path));
+    Files::of(configs.iter().cloned().chain(named).collect())
 }
 
 fn wanted(own: &BTreeSet<PathBuf>, intake: &watch::Receiver<Intake>) -> BTreeSet<PathBuf> {
@@ -192,6 +231,7 @@ fn wanted(own: &BTreeSet<PathBuf>, intake: &watch::Receiver<Intake>) -> BTreeSet
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::Path;
@@ -218,11 +258,21 @@ data: { pools: { main: { cluster: hq, bridges: { replicas: 1 } } } }
 
     impl Site {
         fn new() -> Self {
+            Self::with(None)
+        }
+
+        /// With this handover file.
+        fn with(handover: Option<&Handover>) -> Self {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join("fleet.yaml"), FLEET).unwrap();
             fs::write(folder.path().join("meet.env"), "TZ=UTC\n").unwrap();
-            let input = Input { path: folder.path().join("fleet.yaml"), ..Input::default() };
-            let (watcher, intake) = first(input, clock()).unwrap();
+            let path = folder.path().join("handover.json");
+            let handover = handover.map(|handover| {
+                fs::write(&path, serde_json::to_string(handover).unwrap()).unwrap();
+                path
+            });
+            let fleet = Input { path: folder.path().join("fleet.yaml"), ..Input::default() };
+            let (watcher, intake) = first(Source { fleet, handover }, clock()).unwrap();
             Self { folder, intake, _task: AbortOnDropHandle::new(tokio::spawn(watcher.run())) }
         }
 
@@ -315,7 +365,10 @@ data: { pools: { main: { cluster: hq, bridges: { replicas: 1 } } } }
         link("..1", "..data");
         link("..data/fleet.yaml", "fleet.yaml");
         link("..data/meet.env", "meet.env");
-        let (watcher, mut intake) = first(Input { path: at("fleet.yaml"), ..Input::default() }, clock()).unwrap();
+        let (watcher, mut intake) = {
+            let fleet = Input { path: at("fleet.yaml"), ..Input::default() };
+            first(Source { fleet, handover: None }, clock()).unwrap()
+        };
         let _task = AbortOnDropHandle::new(tokio::spawn(watcher.run()));
         link("..2", "..data_tmp");
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
@@ -337,6 +390,53 @@ data: { pools: { main: { cluster: hq, bridges: { replicas: 1 } } } }
         site.write("fleet.yaml", &FLEET.replace("fleet: meet", "fleet: other"));
         let refused = site.after(10).await.unwrap().refused.unwrap();
         assert!(refused.problems[0].contains("another fleet, other"), "{:?}", refused.problems);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handover_that_is_written_anew_is_taken_and_a_bad_one_is_not() {
+        let handed = |key: &str| Handover {
+            version: 1,
+            fleet: "meet".into(),
+            since: clock().now(),
+            expires: clock().now(),
+            allocations: manifest::Allocations::default(),
+            surroundings: manifest::Surroundings::default(),
+            secrets: BTreeMap::from([("meet-passwords".into(), BTreeMap::from([("KEY".into(), key.into())]))]),
+        };
+        let mut site = Site::with(Some(&handed("first")));
+        let key = |intake: &Intake| intake.handover.as_ref().unwrap().secrets["meet-passwords"]["KEY"].clone();
+        assert_eq!(key(&site.intake.borrow_and_update()), "first");
+        site.replace("handover.json", &serde_json::to_string(&handed("second")).unwrap());
+        assert_eq!(key(&site.after(4).await.unwrap()), "second");
+        site.replace("handover.json", "{ \"secrets\": \"sesame\" }");
+        let told = site.after(10).await.unwrap();
+        let problem = &told.refused.as_ref().unwrap().problems[0];
+        assert!(problem.contains("it is no handover file (line 1") && !problem.contains("sesame"), "{problem}");
+        assert_eq!(key(&told), "second", "the last good one stays in force");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_kubeconfigs_name_is_followed() {
+        let site = Site::new();
+        let naming =
+            |token: &str| format!("apiVersion: v1\nkind: Config\nusers: [{{name: a, user: {{tokenFile: {token}}}}}]\n");
+        site.write("config", &naming("one"));
+        site.write("one", "first");
+        let config = BTreeSet::from([site.folder.path().join("config")]);
+        let (mut generation, task) = kubeconfigs(config, site.intake.clone());
+        let _task = AbortOnDropHandle::new(tokio::spawn(task));
+        let mut told = async |name: &str, text: &str| {
+            site.replace(name, text);
+            sleep(Duration::from_secs(4)).await;
+            let told = generation.has_changed().unwrap();
+            generation.mark_unchanged();
+            told
+        };
+        assert!(told("one", "second").await, "a token that was renewed");
+        site.write("two", "first");
+        assert!(told("config", &naming("two")).await);
+        assert!(told("two", "second").await, "it names another one now");
+        assert!(!told("one", "third").await, "nobody is interested in the old one");
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,7 +31,7 @@ fn earlier(seconds: i64) -> Timestamp {
 
 pub(super) fn intake() -> Intake {
     let loaded = fleet::load::load_text("fleet.yaml", FLEET, std::path::Path::new("/"), &BTreeMap::new()).unwrap();
-    Intake { loaded: Arc::new(loaded), refused: None }
+    Intake { loaded: Arc::new(loaded), handover: None, refused: None }
 }
 
 fn target() -> Target {

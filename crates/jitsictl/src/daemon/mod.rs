@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet::diagnostic::Report;
-use fleet::load::{Input, Loaded};
+use fleet::load::Loaded;
 use futures::{Stream, StreamExt as _};
 use orchestrator::daemon::{DaemonOptions, Intake, daemon};
 use tokio::net::TcpListener;
@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::http::{About, Pages};
+pub(crate) use self::intake::Source;
 use self::intake::Watcher;
 use crate::Exit;
 
@@ -52,12 +53,12 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
-    /// Reads the file.
+    /// Reads it.
     ///
     /// # Errors
     /// Every problem of it.
-    pub(crate) fn new(input: Input, clock: clock::Clock) -> Result<Self, Report> {
-        let (watcher, intake) = intake::first(input, clock)?;
+    pub(crate) fn new(source: Source, clock: clock::Clock) -> Result<Self, Report> {
+        let (watcher, intake) = intake::first(source, clock)?;
         Ok(Self { watcher, intake })
     }
 

@@ -153,9 +153,9 @@ async fn whole(log: Log) {
         entropy: Entropy::seeded(11),
     };
     let (planes, holder, pace) = (BTreeSet::new(), "jitsictl-0".to_owned(), Pace::default());
-    let options = DaemonOptions { place, planes, handover: None, holder: holder.clone(), pace };
+    let options = DaemonOptions { place, planes, holder: holder.clone(), pace };
     let input = Input { path: folder.path().join("fleet.yaml"), env, overrides: Vec::new() };
-    let (watcher, intake) = intake::first(input, clock.clone()).unwrap();
+    let (watcher, intake) = intake::first(intake::Source { fleet: input, handover: None }, clock.clone()).unwrap();
     let (_credentials, credentials) = watch::channel(0);
     let stop = CancellationToken::new();
     let (handle, work) = daemon(intake, credentials, options, stop.clone());

@@ -11,8 +11,8 @@ use tokio::net::TcpListener;
 use crate::{
     Error, Exit,
     cli::Daemon,
-    context::{Context, handover},
-    daemon::{self, Followed, Hook, Surroundings},
+    context::Context,
+    daemon::{self, Followed, Hook, Source, Surroundings},
     signals::signals,
 };
 
@@ -21,7 +21,8 @@ pub(super) fn run(context: &Context, arguments: &Daemon) -> Result<Exit, Error> 
     let files: BTreeSet<_> = kubeconfigs.looked_for().iter().cloned().collect();
     let connector = cluster::Connector::Kubeconfigs(Box::new(kubeconfigs));
     let place = Place::real(connector, context.environment.proxies(), crate::context::USER_AGENT.to_owned());
-    let followed = Followed::new(context.input(context.path()), place.clock.clone()).map_err(|report| {
+    let source = Source { fleet: context.input(context.path()), handover: arguments.handover.clone() };
+    let followed = Followed::new(source, place.clock.clone()).map_err(|report| {
         context.report(&report);
         Error::Fleet
     })?;
@@ -29,7 +30,6 @@ pub(super) fn run(context: &Context, arguments: &Daemon) -> Result<Exit, Error> 
     context.report(&fleet::diagnostic::Report::new(loaded.warnings.clone()));
     let options = DaemonOptions {
         planes: arguments.plane.map(Into::into).into_iter().collect(),
-        handover: arguments.handover.as_deref().map(handover).transpose()?,
         holder: arguments.holder.clone().unwrap_or_else(|| holder(context, &place)),
         pace: Pace::default(),
         place,

@@ -45,8 +45,6 @@ pub struct DaemonOptions {
     pub place: Place,
     /// The planes that it keeps; empty: both.
     pub planes: BTreeSet<Plane>,
-    /// What the control plane's keepers handed over, instead of access to their cluster.
-    pub handover: Option<Handover>,
     /// Who it is, in Leases: unique among all that run.
     pub holder: String,
     /// How often things are done.
@@ -77,11 +75,13 @@ impl Default for Pace {
     }
 }
 
-/// The newest word about the fleet file.
+/// The newest word about the fleet file, and what goes with it.
 #[derive(Debug, Clone)]
 pub struct Intake {
     /// The last one that made sense.
     pub loaded: Arc<Loaded>,
+    /// What the control plane's keepers handed over, instead of access to their cluster.
+    pub handover: Option<Arc<Handover>>,
     /// Since then a file was found that made none.
     pub refused: Option<Refused>,
 }

@@ -97,7 +97,7 @@ impl Daemon {
         teller: Arc<Teller>,
         stop: CancellationToken,
     ) -> Self {
-        let DaemonOptions { place, planes, handover, holder, pace } = options;
+        let DaemonOptions { place, planes, holder, pace } = options;
         let (news, again) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (asking, paced) = watch::channel(pace.ask_soon);
         let manner =
@@ -115,7 +115,7 @@ impl Daemon {
                 trust_new_clusters: false,
                 restore_passwords_from: None,
                 stop: CancellationToken::new(),
-                handover,
+                handover: None,
             },
             pace,
             news,
@@ -136,6 +136,7 @@ impl Daemon {
         loop {
             let newest = intake.borrow_and_update().clone();
             self.teller.intake(&newest);
+            self.options.handover = newest.handover.as_deref().cloned();
             let loaded = adopted.take().map_or_else(|| Arc::clone(&newest.loaded), Arc::new);
             match self.keep(&loaded, &newest, &mut intake, &mut herald).await {
                 Ended::Stopped => break,

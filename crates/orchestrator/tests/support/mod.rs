@@ -135,11 +135,10 @@ impl Site {
         let options = DaemonOptions {
             place: self.place(holder, clock),
             planes: BTreeSet::from_iter(planes.iter().copied()),
-            handover: None,
             holder: holder.to_owned(),
             pace: Pace::default(),
         };
-        let (intake, newest) = watch::channel(Intake { loaded: load(text), refused: None });
+        let (intake, newest) = watch::channel(Intake { loaded: load(text), handover: None, refused: None });
         let (credentials, changes) = watch::channel(0);
         let stop = CancellationToken::new();
         let (handle, runs) = daemon(newest, changes, options, stop.clone());

@@ -50,7 +50,7 @@ impl Keeper {
     ) -> Result<Self, Violation> {
         let number = if name == "one" { 1 } else { 2 };
         let process = stage.process(number, &Trouble::default(), None);
-        let (intake, _) = watch::channel(Intake { loaded: Arc::clone(loaded), refused: None });
+        let (intake, _) = watch::channel(Intake { loaded: Arc::clone(loaded), handover: None, refused: None });
         Ok(Self { name, clock, process, intake, running: None, rounds: 0, said: String::new() })
     }
 
@@ -60,13 +60,8 @@ impl Keeper {
             return Ok(());
         }
         let place = stage.place(&self.process, self.clock.clone()).map_err(|why| Promise::Played.broken(why))?;
-        let options = DaemonOptions {
-            place,
-            planes: BTreeSet::new(),
-            handover: None,
-            holder: self.name.to_owned(),
-            pace: Pace::default(),
-        };
+        let options =
+            DaemonOptions { place, planes: BTreeSet::new(), holder: self.name.to_owned(), pace: Pace::default() };
         let (credentials, changes) = watch::channel(0);
         let stop = CancellationToken::new();
         let (handle, runs) = daemon(self.intake.subscribe(), changes, options, stop.clone());
@@ -104,7 +99,7 @@ impl Keeper {
 
     /// Another fleet file.
     pub(super) fn given(&self, loaded: &Arc<Loaded>) {
-        self.intake.send_replace(Intake { loaded: Arc::clone(loaded), refused: None });
+        self.intake.send_replace(Intake { loaded: Arc::clone(loaded), handover: None, refused: None });
     }
 
     /// What strikes its requests to a cluster.
