@@ -148,10 +148,13 @@ impl<'a> Site<'a> {
                     Ok(_) => {
                         self.done.deleted += 1;
                         self.done.gone.push((object.clone(), uid.clone()));
-                        forget(&mut inventories, unit, object);
+                        forget(&mut inventories, unit, &Owned { kind: object.kind, name: object.name.clone() });
                     }
                     Err(error) => self.fail(&error, Some(unit), Some(object)),
                 },
+                Step::Forget { unit, objects, .. } => {
+                    objects.iter().for_each(|object| forget(&mut inventories, unit, object));
+                }
             }
         }
         self.shelve(&planes, &inventories).await;
@@ -384,11 +387,11 @@ impl<'a> Site<'a> {
     }
 }
 
-fn forget(inventories: &mut BTreeMap<Plane, Inventory>, unit: &UnitId, object: &ObjectRef) {
+fn forget(inventories: &mut BTreeMap<Plane, Inventory>, unit: &UnitId, object: &Owned) {
     if let Some(inventory) = inventories.get_mut(&unit.plane())
         && let Some(owned) = inventory.units.get_mut(unit)
     {
-        owned.remove(&Owned { kind: object.kind, name: object.name.clone() });
+        owned.remove(object);
         if owned.is_empty() {
             inventory.units.remove(unit);
         }

@@ -41,8 +41,8 @@ impl InVain {
 
 fn deeds(step: &Step) -> Vec<Deed> {
     match step {
-        // Into the record, with what it is written down for.
-        Step::Bury(_) => Vec::new(),
+        // Into our own books.
+        Step::Bury(_) | Step::Forget { .. } => Vec::new(),
         Step::Apply { objects, .. } => objects.iter().cloned().map(Deed::Apply).collect(),
         Step::Drain { pod, .. } => vec![Deed::Drain(pod.uid.clone())],
         Step::Undrain { pod, .. } => vec![Deed::Undrain(pod.uid.clone())],

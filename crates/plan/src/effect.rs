@@ -87,6 +87,17 @@ impl World {
                     set_draining(&mut self.observed, fleet, pool, *index, false, now);
                 }
             }
+            Step::Forget { unit, cluster, objects } => {
+                let Some(view) = view(&mut self.observed, cluster) else { return };
+                if let Some(inventory) = view.inventories.get_mut(&unit.plane())
+                    && let Some(owned) = inventory.units.get_mut(unit)
+                {
+                    owned.retain(|known, _| !objects.contains(known));
+                    if owned.is_empty() {
+                        inventory.units.remove(unit);
+                    }
+                }
+            }
             Step::Prune { unit, object, .. } => {
                 let Some(view) = view(&mut self.observed, &object.cluster) else { return };
                 view.objects.remove(object);

@@ -4,7 +4,7 @@ use fleet::{ClusterName, Index, Plane, PoolName, ShardName, Slot};
 use manifest::{ObjectRef, UnitId};
 use serde::Serialize;
 
-use crate::{Drain, Tombstone};
+use crate::{Drain, Owned, Tombstone};
 
 /// One write that is allowed now. Steps of one plan don't depend on each other unless an earlier one of the same
 /// unit comes first in the list.
@@ -77,6 +77,15 @@ pub enum Step {
         /// Its version when the decision was made.
         version: String,
     },
+    /// Strike what is gone from the inventory: it was deleted, and whoever did that did not live to write it down.
+    Forget {
+        /// The unit it belonged to.
+        unit: UnitId,
+        /// Where.
+        cluster: ClusterName,
+        /// What is gone.
+        objects: Vec<Owned>,
+    },
 }
 
 impl Step {
@@ -85,7 +94,7 @@ impl Step {
     pub const fn cluster(&self) -> Option<&ClusterName> {
         match self {
             Self::Bury(_) => None,
-            Self::Apply { cluster, .. } => Some(cluster),
+            Self::Apply { cluster, .. } | Self::Forget { cluster, .. } => Some(cluster),
             Self::Drain { pod, .. }
             | Self::Undrain { pod, .. }
             | Self::Attach { pod, .. }
@@ -99,7 +108,10 @@ impl Step {
     pub const fn plane(&self) -> Option<Plane> {
         match self {
             Self::Bury(_) => None,
-            Self::Apply { unit, .. } | Self::DeletePod { unit, .. } | Self::Prune { unit, .. } => Some(unit.plane()),
+            Self::Apply { unit, .. }
+            | Self::DeletePod { unit, .. }
+            | Self::Prune { unit, .. }
+            | Self::Forget { unit, .. } => Some(unit.plane()),
             Self::Drain { .. } | Self::Undrain { .. } | Self::Attach { .. } => Some(Plane::Data),
         }
     }

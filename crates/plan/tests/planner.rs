@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleet::{Fleet, Index, Plane, PoolName, Slot};
 use jiff::Timestamp;
 use manifest::testing::{cluster, fleet, set_env, shard_name, split};
-use manifest::{Allocations, Desired, Endpoint, Surroundings, Target, UnitId};
+use manifest::{Allocations, Desired, Endpoint, Kind, Surroundings, Target, UnitId};
 use plan::effect::World;
 use plan::{
-    BlastRadius, BlockedBy, ClusterView, Inputs, Known, NamespaceState, Plan, PodPhase, Policy, Reason, Record, Seen,
-    SlotView, Source, Step, plan,
+    BlastRadius, BlockedBy, ClusterView, Inputs, Known, NamespaceState, Owned, Plan, PodPhase, Policy, Reason, Record,
+    Seen, SlotView, Source, Step, plan,
 };
 use proptest::prelude::*;
 
@@ -158,6 +158,7 @@ fn kinds(plan: &Plan) -> Vec<String> {
             Step::Attach { index, shard, .. } => format!("attach {index} to {shard}"),
             Step::DeletePod { pod, .. } => format!("delete {}", pod.pod),
             Step::Prune { object, .. } => format!("prune {} {}", object.kind, object.name),
+            Step::Forget { unit, objects, .. } => format!("forget {} of {unit}", objects.len()),
         })
         .collect()
 }
@@ -332,6 +333,27 @@ fn what_left_the_file_goes_when_nobody_is_on_it() {
     assert_eq!(steps[0], "drain 1");
     assert!(steps.contains(&"prune StatefulSet meet-jvb-eu-1".to_owned()), "{steps:?}");
     assert!(stage.plan().is_empty(), "{:#?}", stage.plan());
+}
+
+#[test]
+fn what_somebody_deleted_and_did_not_live_to_write_down_is_forgotten() {
+    let mut stage = Stage::converged(split());
+    let unit = UnitId::Bridge(eu(), Index(9));
+    let own = |stage: &mut Stage, uid: Option<&str>| {
+        let gone = Owned { kind: Kind::Service, name: "meet-jvb-eu-9".into() };
+        let inventory = stage.view("frankfurt").inventories.get_mut(&Plane::Data).unwrap();
+        inventory.units.insert(unit.clone(), BTreeMap::from([(gone, uid.map(Into::into))]));
+    };
+    own(&mut stage, None);
+    assert_eq!(kinds(&stage.plan()), [""; 0], "it may be on its way");
+    own(&mut stage, Some("u"));
+    stage.view("frankfurt").unreadable_kinds.insert(Kind::Service, "403".into());
+    assert_eq!(kinds(&stage.plan()), [""; 0], "it may be there");
+    stage.view("frankfurt").unreadable_kinds.clear();
+    assert_eq!(kinds(&stage.plan()), ["forget 1 of bridge eu/9"]);
+    stage.advance();
+    assert!(!stage.view("frankfurt").inventories[&Plane::Data].units.contains_key(&unit));
+    assert!(stage.plan().is_empty());
 }
 
 #[test]

@@ -83,7 +83,10 @@ fn of_a_run(event: &Event) {
 fn step(step: &Step) {
     let (verb, cluster, what, objects) = described(step);
     let unit = match step {
-        Step::Apply { unit, .. } | Step::DeletePod { unit, .. } | Step::Prune { unit, .. } => Some(unit.to_string()),
+        Step::Apply { unit, .. }
+        | Step::DeletePod { unit, .. }
+        | Step::Prune { unit, .. }
+        | Step::Forget { unit, .. } => Some(unit.to_string()),
         Step::Drain { pool, index, .. } | Step::Undrain { pool, index, .. } | Step::Attach { pool, index, .. } => {
             Some(format!("bridge {pool}/{index}"))
         }

@@ -281,6 +281,10 @@ pub(crate) fn described(step: &Step) -> (&'static str, &ClusterName, String, usi
         }
         Step::DeletePod { pod, .. } => ("replace", &pod.cluster, format!("pod {}", pod.pod), 0),
         Step::Prune { object, .. } => ("delete", &object.cluster, object.to_string(), 0),
+        Step::Forget { unit, cluster, objects } => {
+            let names: Vec<String> = objects.iter().map(|object| format!("{} {}", object.kind, object.name)).collect();
+            ("forget", cluster, format!("{} of {unit}, gone already", names.join(", ")), 0)
+        }
     }
 }
 

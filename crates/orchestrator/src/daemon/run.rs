@@ -560,7 +560,7 @@ const fn missing(by: &BlockedBy) -> Option<Kind> {
 /// Whether a step changes nothing but objects: what came of it shows in the cache.
 const fn is_of_objects(step: &Step) -> bool {
     match step {
-        Step::Bury(_) | Step::Apply { .. } | Step::Prune { .. } => true,
+        Step::Bury(_) | Step::Apply { .. } | Step::Prune { .. } | Step::Forget { .. } => true,
         Step::Drain { .. } | Step::Undrain { .. } | Step::Attach { .. } | Step::DeletePod { .. } => false,
     }
 }

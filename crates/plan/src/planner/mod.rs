@@ -231,6 +231,7 @@ impl<'a> Draft<'a> {
             Step::Drain { .. } | Step::Undrain { .. } | Step::Attach { .. } => 2,
             Step::DeletePod { .. } => 3,
             Step::Prune { .. } => 4,
+            Step::Forget { .. } => 5,
         });
         let forecast = forecast(&self);
         Plan { changes: self.changes, steps: self.steps, blocked: self.blocked, forecast }

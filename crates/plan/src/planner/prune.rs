@@ -58,6 +58,10 @@ impl<'a> Draft<'a> {
                 }
             }
         }
+        if self.inputs.policy.removal == Removal::None {
+            // Where the whole fleet goes, its inventories do too.
+            self.forget(cluster, view, owned, |object| desired.contains(object) || keeps.contains(object));
+        }
         if left.is_empty() {
             return;
         }
@@ -71,6 +75,31 @@ impl<'a> Draft<'a> {
         let partial = self.unfinished.contains(&(plane, cluster.clone()));
         for (unit, prunes) in left {
             self.leaver(cluster, view, unit, prunes, partial);
+        }
+    }
+
+    /// Strikes what is not there any more. What has no UID yet may still be on its way, sent by somebody who has died since.
+    fn forget(
+        &mut self,
+        cluster: &ClusterName,
+        view: &ClusterView,
+        owned: &BTreeMap<UnitId, BTreeMap<Owned, Option<String>>>,
+        wanted: impl Fn(&ObjectRef) -> bool,
+    ) {
+        let Some(there) = self.inputs.fleet.clusters.get(cluster) else { return };
+        for (unit, objects) in owned.iter().filter(|(unit, _)| !self.inputs.pending.contains_key(*unit)) {
+            let is_gone = |owned: &Owned| {
+                let (kind, name) = (owned.kind, owned.name.clone());
+                let object = ObjectRef { cluster: cluster.clone(), kind, namespace: there.namespace.clone(), name };
+                let listed = kind.scope() == Scope::Namespaced && !view.unreadable_kinds.contains_key(&kind);
+                let kept = wanted(&object) || self.inputs.held.contains(&object);
+                listed && !kept && !view.objects.contains_key(&object)
+            };
+            let known = objects.iter().filter(|(_, uid)| uid.is_some()).map(|(owned, _)| owned);
+            let gone: Vec<Owned> = known.filter(|owned| is_gone(owned)).cloned().collect();
+            if !gone.is_empty() {
+                self.steps.push(Step::Forget { unit: unit.clone(), cluster: cluster.clone(), objects: gone });
+            }
         }
     }
 
