@@ -198,3 +198,17 @@ fn the_start_script_reloads_what_is_valid_and_refuses_what_is_not() {
     site.stop(0);
     assert!(site.try_ask(0, "GET /healthz", "").is_none());
 }
+
+#[tokio::test]
+async fn a_console_is_asked_again_and_again() {
+    let site = both(63, &["r1", "r2"]);
+    let mut console = site.console(0).await;
+    for weight in [100, 0] {
+        let servers = console.servers_state(SOON).await.unwrap();
+        let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+        assert_eq!(names, ["s0", "s1"], "{servers:?}");
+        assert_eq!(servers[0].weight, weight, "{servers:?}");
+        assert!(servers.iter().all(|server| server.up), "{servers:?}");
+        site.weigh(0, 0);
+    }
+}

@@ -1,4 +1,4 @@
-//! The entrance's runtime socket: plain text, one command a connection.
+//! The entrance's runtime socket: plain text, one command a connection, or a console that stays open.
 
 use std::time::Duration;
 
@@ -48,13 +48,74 @@ pub async fn servers_state(
 ) -> Result<Vec<ServerState>, ApiError> {
     let command = format!("show servers state {backend}");
     let text = ask(stream, &command, deadline).await?;
+    servers(command, &text)
+}
+
+/// A console on the runtime socket, for whoever asks the same proxy again and again. After an error it is of no use any
+/// more.
+pub struct Console(Box<dyn Stream>);
+
+impl std::fmt::Debug for Console {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Console").finish_non_exhaustive()
+    }
+}
+
+impl Console {
+    /// What the proxy says when it waits for the next command.
+    const PROMPT: &[u8] = b"\n> ";
+    /// No answer is longer: a line of a server has some 150 bytes.
+    const LONGEST: usize = 1 << 20;
+
+    /// Opens one. It stays open for an hour after each command.
+    ///
+    /// # Errors
+    /// When the proxy does not answer as expected.
+    pub async fn open(stream: impl Stream, deadline: Duration) -> Result<Self, ApiError> {
+        let mut console = Self(Box::new(stream));
+        console.ask("prompt", deadline).await?;
+        console.ask("set timeout cli 3600", deadline).await?;
+        Ok(console)
+    }
+
+    /// All servers of all backends.
+    ///
+    /// # Errors
+    /// When the proxy does not answer as expected.
+    pub async fn servers_state(&mut self, deadline: Duration) -> Result<Vec<ServerState>, ApiError> {
+        let command = "show servers state";
+        let text = self.ask(command, deadline).await?;
+        servers(command.to_owned(), &text)
+    }
+
+    async fn ask(&mut self, command: &str, deadline: Duration) -> Result<String, ApiError> {
+        let exchange = async {
+            self.0.write_all(format!("{command}\n").as_bytes()).await?;
+            self.0.flush().await?;
+            let mut text = Vec::new();
+            while !text.ends_with(Self::PROMPT) {
+                if self.0.read_buf(&mut text).await? == 0 {
+                    return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+                }
+                if text.len() > Self::LONGEST {
+                    return Err(std::io::Error::other("an answer without an end"));
+                }
+            }
+            text.truncate(text.len() - Self::PROMPT.len());
+            Ok(String::from_utf8_lossy(&text).into_owned())
+        };
+        within(command, deadline, exchange).await
+    }
+}
+
+fn servers(command: String, text: &str) -> Result<Vec<ServerState>, ApiError> {
     let mut lines = text.lines();
     if lines.next() != Some("1") {
-        return Err(unexpected(command, "it is not a list of servers in format 1", &text));
+        return Err(unexpected(command, "it is not a list of servers in format 1", text));
     }
     let rows = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     let servers: Option<Vec<_>> = rows.map(server).collect();
-    servers.ok_or_else(|| unexpected(command, "a server's line has an unknown form", &text))
+    servers.ok_or_else(|| unexpected(command, "a server's line has an unknown form", text))
 }
 
 /// Gives a server a weight; 0 keeps its rooms and gives it no new ones.
@@ -99,13 +160,19 @@ async fn ask(mut stream: impl Stream, command: &str, deadline: Duration) -> Resu
         stream.flush().await?;
         let mut text = Vec::new();
         stream.read_to_end(&mut text).await?;
-        Ok::<_, std::io::Error>(String::from_utf8_lossy(&text).into_owned())
+        Ok(String::from_utf8_lossy(&text).into_owned())
     };
+    within(command, deadline, exchange).await
+}
+
+async fn within(
+    command: &str,
+    deadline: Duration,
+    exchange: impl Future<Output = std::io::Result<String>>,
+) -> Result<String, ApiError> {
+    let fail = |cause| ApiError { daemon: Daemon::Haproxy, request: command.to_owned(), cause };
     let outcome = tokio::time::timeout(deadline, exchange).await;
-    let text = outcome
-        .map_err(|_| fail(Cause::Deadline(deadline)))?
-        .map_err(|error| fail(Cause::Connection(error.to_string())))?;
-    Ok(text)
+    outcome.map_err(|_| fail(Cause::Deadline(deadline)))?.map_err(|error| fail(Cause::Connection(error.to_string())))
 }
 
 fn unexpected(request: String, why: &str, text: &str) -> ApiError {
@@ -143,7 +210,7 @@ fn entry(line: &str) -> Option<TableEntry> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::DuplexStream;
+    use tokio::io::{AsyncBufReadExt as _, BufReader, DuplexStream};
 
     use super::*;
 
@@ -175,6 +242,28 @@ mod tests {
             ("alpha-a", 10, true, 100)
         );
         assert_eq!((servers[1].up, servers[1].maintenance, servers[1].weight), (false, true, 0));
+    }
+
+    #[tokio::test]
+    async fn a_console_is_asked_again_and_again() {
+        let (ours, theirs) = tokio::io::duplex(64);
+        let task = tokio::spawn(async move {
+            let (mut asked, mut theirs) = (String::new(), BufReader::new(theirs));
+            while theirs.read_line(&mut asked).await.unwrap() > 0 {
+                let answer = if asked.ends_with("show servers state\n") { STATE } else { "\n" };
+                theirs.write_all(format!("{answer}> ").as_bytes()).await.unwrap();
+            }
+            asked
+        });
+        let mut console = Console::open(ours, SECOND).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(console.servers_state(SECOND).await.unwrap().len(), 2);
+        }
+        drop(console);
+        let asked = "prompt\nset timeout cli 3600\nshow servers state\nshow servers state\n";
+        assert_eq!(task.await.unwrap(), asked);
+        let (ours, _) = tokio::io::duplex(64);
+        assert!(Console::open(ours, SECOND).await.is_err(), "it was closed");
     }
 
     #[tokio::test]

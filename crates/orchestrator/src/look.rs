@@ -6,9 +6,10 @@ use cluster::{Cluster, Look};
 use fleet::{ClusterName, Fleet, Index, PoolName, ShardName, Slot};
 use futures::future::join_all;
 use jiff::Timestamp;
+use jitsi_api::haproxy::Console;
 use jitsi_api::jicofo::JicofoDebug;
-use jitsi_api::{jibri, jicofo, jvb};
-use manifest::{Desired, Names, UnitId};
+use jitsi_api::{haproxy, jibri, jicofo, jvb};
+use manifest::{Desired, Names, UnitId, labels};
 use plan::{
     BridgeView, Given, Known, LivePod, Observed, Occupant, PodPhase, Reason, RecorderView, Seen, SlotView, Source,
     Witness,
@@ -16,10 +17,13 @@ use plan::{
 
 use crate::Session;
 use crate::execute::{DAEMON_DEADLINE, JVB_PORT};
+use crate::report::ServerStatus;
 use crate::secrets::{self, Secrets};
 
 pub(crate) const JICOFO_PORT: u16 = 8888;
 const JIBRI_PORT: u16 = 2222;
+/// The runtime socket.
+const HAPROXY_PORT: u16 = 9999;
 
 /// How a round sees the world: by asking, or by what it was told meanwhile.
 pub(crate) trait Senses: Sync {
@@ -37,6 +41,9 @@ pub(crate) trait Senses: Sync {
 
     /// What a recorder says.
     fn recorder(&self, session: &Session<'_>, pod: &Given) -> impl Future<Output = Known<RecorderView>> + Send;
+
+    /// What a proxy of the entrance says of its servers.
+    fn proxy(&self, session: &Session<'_>, pod: &Given) -> impl Future<Output = Known<Vec<ServerStatus>>> + Send;
 }
 
 /// Asks each time, all at once.
@@ -97,6 +104,31 @@ impl Senses for Asking {
             None => unknown("its cluster can't be reached"),
         }
     }
+
+    async fn proxy(&self, session: &Session<'_>, pod: &Given) -> Known<Vec<ServerStatus>> {
+        let Some(control) = session.clusters.get(&pod.cluster) else {
+            return unknown("the control cluster can't be reached");
+        };
+        match open_console(control, &pod.pod).await {
+            Ok(mut console) => ask_proxy(&mut console, &pod.pod, session.now()).await,
+            Err(why) => unknown(why),
+        }
+    }
+}
+
+/// What the entrance's proxies say. Nothing is decided by it: people want to see it.
+pub(crate) async fn proxies<S: Senses>(
+    session: &Session<'_>,
+    senses: &S,
+    observed: &Observed,
+) -> BTreeMap<String, Known<Vec<ServerStatus>>> {
+    let home = &session.loaded.fleet.control.cluster;
+    let label = UnitId::Haproxy.label();
+    let view = observed.clusters.get(home).and_then(Known::value);
+    let pods = view.into_iter().flat_map(|view| view.pods.values());
+    let pods = pods.filter(|pod| runs(pod) && pod.labels.get(labels::UNIT) == Some(&label));
+    let answers = pods.map(|pod| async move { (pod.name.clone(), senses.proxy(session, &given(home, pod)).await) });
+    join_all(answers).await.into_iter().collect()
 }
 
 /// What Jitsi's daemons say: every slot's jicofo, then those bridges and recorders about which a question is open.
@@ -272,6 +304,28 @@ pub(crate) async fn ask_bridge(cluster: &Cluster, pod: &str, asked: Timestamp) -
         mucs_joined: stats.mucs_joined,
     };
     Known::Yes(Seen { value, source: Source::Daemon, as_of: asked })
+}
+
+pub(crate) async fn open_console(control: &Cluster, pod: &str) -> Result<Console, String> {
+    let stream = control.port_forward(pod, HAPROXY_PORT).await.map_err(|error| error.to_string())?;
+    Console::open(stream, DAEMON_DEADLINE).await.map_err(|error| format!("pod {pod}: {error}"))
+}
+
+pub(crate) async fn ask_proxy(console: &mut Console, pod: &str, asked: Timestamp) -> Known<Vec<ServerStatus>> {
+    match console.servers_state(DAEMON_DEADLINE).await {
+        Ok(servers) => {
+            let value = servers.iter().filter_map(server_status).collect();
+            Known::Yes(Seen { value, source: Source::Daemon, as_of: asked })
+        }
+        Err(error) => unknown(format!("pod {pod}: {error}")),
+    }
+}
+
+/// Servers are named `<shard>-<slot>`. Others are those of a custom configuration.
+fn server_status(server: &haproxy::ServerState) -> Option<ServerStatus> {
+    let (shard, slot) = server.name.rsplit_once('-')?;
+    let slot = [Slot::A, Slot::B].into_iter().find(|known| known.to_string() == slot)?;
+    Some(ServerStatus { shard: shard.parse().ok()?, slot, up: server.up, weight: server.weight })
 }
 
 pub(crate) async fn ask_recorder(cluster: &Cluster, pod: &str, asked: Timestamp) -> Known<RecorderView> {

@@ -297,6 +297,33 @@ pub struct ControlStatus {
     pub shards: Vec<ShardStatus>,
     /// Ready haproxy pods, of those wanted.
     pub haproxy: (usize, usize),
+    /// What each of them says of the shards' web servers.
+    #[serde(default)]
+    pub proxies: Vec<ProxyStatus>,
+}
+
+/// A proxy on that screen.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProxyStatus {
+    /// Its pod.
+    pub pod: String,
+    /// The servers that it has.
+    pub servers: Vec<ServerStatus>,
+    /// Why it could not be asked.
+    pub why: Option<String>,
+}
+
+/// A slot's web servers, as one proxy sees them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// The shard.
+    pub shard: ShardName,
+    /// The slot.
+    pub slot: Slot,
+    /// Whether its checks pass: else nobody gets there through this proxy.
+    pub up: bool,
+    /// Its weight: with 0 it keeps its rooms and gets no new ones.
+    pub weight: u32,
 }
 
 /// A shard on that screen.

@@ -13,7 +13,7 @@ use plan::{
 use crate::desire::{Desire, desire};
 use crate::look::{self, Asking, Senses};
 use crate::proof::{self, Evidence};
-use crate::report::{self, Proof, Unhealthy};
+use crate::report::{self, Proof, ServerStatus, Unhealthy};
 use crate::secrets::{self, Secrets};
 use crate::{Fatal, Session};
 
@@ -32,6 +32,8 @@ pub(crate) struct Round {
     pub(crate) policy: Policy,
     pub(crate) plan: Plan,
     pub(crate) proof: Proof,
+    /// What the entrance's proxies say, by pod, where somebody wants to see it.
+    pub(crate) proxies: BTreeMap<String, Known<Vec<ServerStatus>>>,
 }
 
 impl Round {
@@ -92,7 +94,15 @@ impl Round {
             policy: &policy,
             unhealthy: unhealthy(&desire, &observed, &policy),
         });
-        Ok(Self { observed, looks, records, record, desire, secrets, policy, plan, proof })
+        Ok(Self { observed, looks, records, record, desire, secrets, policy, plan, proof, proxies: BTreeMap::new() })
+    }
+
+    /// Asks the entrance's proxies too.
+    pub(crate) async fn with_proxies<S: Senses>(mut self, senses: &S, session: &Session<'_>) -> Self {
+        if self.policy.has_plane(Plane::Control) && session.options.handover.is_none() {
+            self.proxies = look::proxies(session, senses, &self.observed).await;
+        }
+        self
     }
 
     /// Who is on the fleet now, if every slot's jicofo says.

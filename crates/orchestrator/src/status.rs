@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use manifest::{Names, UnitId};
 use plan::{ClusterView, Known, Live, PodPhase};
 
-use crate::report::{ControlStatus, PoolStatus, ShardStatus, Status};
+use crate::look::Asking;
+use crate::report::{ControlStatus, PoolStatus, ProxyStatus, ServerStatus, ShardStatus, Status};
 use crate::round::Round;
 use crate::{Fatal, Options, Session};
 
@@ -19,7 +20,7 @@ use crate::{Fatal, Options, Session};
 pub async fn status(loaded: &Loaded, options: &Options) -> Result<Status, Fatal> {
     let session = Session::open(loaded, options, &|_| {}).await?;
     let as_of = session.now();
-    let round = Round::look(&session, &options.policy).await?;
+    let round = Round::look(&session, &options.policy).await?.with_proxies(&Asking, &session).await;
     Ok(screen(&session, &round, as_of))
 }
 
@@ -61,6 +62,15 @@ fn control(fleet: &Fleet, round: &Round) -> ControlStatus {
         cluster: fleet.control.cluster.clone(),
         shards: fleet.control.shards.keys().map(|shard| shard_status(fleet, round, view, shard)).collect(),
         haproxy: (ready(view, &haproxy), usize::from(fleet.control.haproxy.replicas)),
+        proxies: round.proxies.iter().map(|(pod, known)| proxy_status(pod, known)).collect(),
+    }
+}
+
+fn proxy_status(pod: &str, known: &Known<Vec<ServerStatus>>) -> ProxyStatus {
+    ProxyStatus {
+        pod: pod.to_owned(),
+        servers: known.value().cloned().unwrap_or_default(),
+        why: known.unknown().map(ToString::to_string),
     }
 }
 

@@ -255,12 +255,19 @@ async fn speak(wire: Wire, daemon: Arc<Daemon>, port: u16, stream: DuplexStream)
             Wire::Http => rest::serve(stream, move |request| daemon.http(port, &request)).await,
             Wire::Lines => {
                 let mut stream = BufReader::new(stream);
+                let mut prompts = false;
                 let mut line = String::new();
-                if stream.read_line(&mut line).await.is_ok() {
-                    let answer = daemon.line(line.trim());
-                    let _ = stream.write_all(answer.as_bytes()).await;
-                    let _ = stream.shutdown().await;
+                while stream.read_line(&mut line).await.is_ok_and(|length| length > 0) {
+                    let toggles = line.trim() == "prompt";
+                    prompts ^= toggles;
+                    let answer = if toggles { "\n".to_owned() } else { daemon.line(line.trim()) };
+                    let prompt = if prompts { "> " } else { "" };
+                    if stream.write_all(format!("{answer}{prompt}").as_bytes()).await.is_err() || !prompts {
+                        break;
+                    }
+                    line.clear();
                 }
+                let _ = stream.shutdown().await;
             }
         }
     };

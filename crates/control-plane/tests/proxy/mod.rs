@@ -201,6 +201,12 @@ impl Site {
         text
     }
 
+    /// A console on one proxy's runtime socket.
+    pub(crate) async fn console(&self, proxy: usize) -> jitsi_api::haproxy::Console {
+        let stream = tokio::net::TcpStream::connect((self.address(proxy).as_str(), RUNTIME_PORT)).await.unwrap();
+        jitsi_api::haproxy::Console::open(stream, Duration::from_secs(5)).await.unwrap()
+    }
+
     /// How many rooms a proxy knows.
     pub(crate) fn known(&self, proxy: usize) -> usize {
         self.tell(proxy, "show table rooms").matches(": key=").count()

@@ -9,7 +9,7 @@ use manifest::{Endpoint, Kind, Target, UnitId};
 use orchestrator::daemon::{
     ClusterState, Counters, EndpointState, Fighting, Intake, IntentState, Link, PlaneState, Refused, RoundEnd, State,
 };
-use orchestrator::report::{ControlStatus, Missing, PoolStatus, Proof, ShardStatus, Status};
+use orchestrator::report::{ControlStatus, Missing, PoolStatus, Proof, ProxyStatus, ServerStatus, ShardStatus, Status};
 use plan::{Blocked, BlockedBy, Live};
 
 const FLEET: &str = "\
@@ -66,6 +66,9 @@ pub(super) fn good() -> State {
         stress: Some(0.25),
         draining: 0,
     };
+    let server = |slot| ServerStatus { shard: "alpha".parse().unwrap(), slot, up: true, weight: 100 };
+    let proxy =
+        ProxyStatus { pod: "meet-haproxy-0".into(), servers: vec![server(Slot::A), server(Slot::B)], why: None };
     let endpoint = |slot| EndpointState {
         shard: "alpha".parse().unwrap(),
         slot,
@@ -84,7 +87,7 @@ pub(super) fn good() -> State {
             url: "https://meet.example.org".into(),
             as_of: earlier(1),
             live,
-            control: ControlStatus { cluster: hq, shards: vec![shard], haproxy: (2, 2) },
+            control: ControlStatus { cluster: hq, shards: vec![shard], haproxy: (2, 2), proxies: vec![proxy] },
             pools: vec![pool],
             unreachable: BTreeMap::new(),
             generations: BTreeMap::from([(Plane::Control, 118)]),

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use fleet::Plane;
-use orchestrator::{Status, report::Witness};
+use orchestrator::{
+    Status,
+    report::{ProxyStatus, Witness},
+};
 use owo_colors::OwoColorize;
 
 use super::{failures, words};
@@ -63,10 +66,21 @@ fn control(status: &Status) -> Vec<Vec<String>> {
             let _ = write!(haproxy, " · record generation {generation}");
         }
         rows.push(vec!["haproxy".to_owned(), haproxy]);
+        rows.extend(control.proxies.iter().filter_map(blind).map(|what| vec![String::new(), what]));
     } else {
         rows.push(vec!["not reached".to_owned()]);
     }
     placed("control", control.cluster.as_str(), rows)
+}
+
+/// What is wrong with a proxy, if anything is: slots that it sends nobody to although it should.
+fn blind(proxy: &ProxyStatus) -> Option<String> {
+    if let Some(why) = &proxy.why {
+        return Some(format!("{} was not asked: {why}", proxy.pod));
+    }
+    let down = proxy.servers.iter().filter(|server| !server.up && server.weight > 0);
+    let down: Vec<String> = down.map(|server| format!("{}/{}", server.shard, server.slot)).collect();
+    (!down.is_empty()).then(|| format!("{} does not reach {}", proxy.pod, down.join(", ")))
 }
 
 /// Rows of one plane and cluster: both are named once.
@@ -158,7 +172,7 @@ mod tests {
     use fleet::{Index, Slot};
     use manifest::{Endpoint, Target};
     use orchestrator::Proof;
-    use orchestrator::report::{ControlStatus, Missing, PoolStatus, ShardStatus, SlotProof};
+    use orchestrator::report::{ControlStatus, Missing, PoolStatus, ServerStatus, ShardStatus, SlotProof};
     use plan::Live;
 
     use super::*;
@@ -194,6 +208,7 @@ mod tests {
                 cluster: "hq".parse().unwrap(),
                 shards: vec![shard("alpha", 13, 118), shard("beta", 12, 94)],
                 haproxy: (2, 2),
+                proxies: Vec::new(),
             },
             pools: vec![pool("eu", "frankfurt", (10, 10), (2, 2)), pool("asia", "singapore", (2, 3), (0, 0))],
             unreachable: BTreeMap::new(),
@@ -242,5 +257,19 @@ mod tests {
             shard.endpoint = None;
         }
         insta::assert_snapshot!(bare(&super::status(&status)));
+    }
+    #[test]
+    fn a_proxy_that_does_not_reach_a_shard_is_named() {
+        let server =
+            |shard: &str, up, weight| ServerStatus { shard: shard.parse().unwrap(), slot: Slot::A, up, weight };
+        let proxy = |servers, why: Option<&str>| ProxyStatus { pod: "p-0".into(), servers, why: why.map(Into::into) };
+        let (good, drained) = (server("alpha", true, 100), server("beta", false, 0));
+        assert_eq!(blind(&proxy(vec![good.clone(), drained.clone()], None)), None);
+        let bad = proxy(vec![good, drained, server("gamma", false, 100)], None);
+        assert_eq!(blind(&bad).unwrap(), "p-0 does not reach gamma/a");
+        assert_eq!(blind(&proxy(Vec::new(), Some("no answer"))).unwrap(), "p-0 was not asked: no answer");
+        let mut status = whole();
+        status.control.proxies.push(bad);
+        assert!(bare(&super::status(&status)).contains("  p-0 does not reach gamma/a\n"));
     }
 }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use clock::Clock;
 use cluster::Cluster;
 use jiff::Timestamp;
+use jitsi_api::haproxy::Console;
 use jitsi_api::{Line, jicofo};
 use plan::{Given, Known, Seen, SlotView, Source};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::execute::DAEMON_DEADLINE;
-use crate::look::{JICOFO_PORT, slot_view, unknown};
+use crate::look::{JICOFO_PORT, ask_proxy, open_console, slot_view, unknown};
+use crate::report::ServerStatus;
 
 /// The tasks that ask one kind of daemon.
 pub(crate) struct Desk<V> {
@@ -144,6 +146,33 @@ impl Asking<SlotView> for Jicofo {
 
 fn seen(debug: jicofo::JicofoDebug, asked: Timestamp) -> Known<SlotView> {
     Known::Yes(Seen { value: slot_view(debug), source: Source::Jicofo, as_of: asked })
+}
+
+/// A proxy of the entrance, over one console for as long as that lasts.
+pub(crate) struct Proxy {
+    pub(crate) cluster: Cluster,
+    pub(crate) pod: String,
+    pub(crate) console: Option<Console>,
+}
+
+impl Asking<Vec<ServerStatus>> for Proxy {
+    async fn ask(&mut self, asked: Timestamp) -> Known<Vec<ServerStatus>> {
+        // As with a jicofo: what was idle may have ended.
+        if let Some(mut console) = self.console.take()
+            && let known @ Known::Yes(_) = ask_proxy(&mut console, &self.pod, asked).await
+        {
+            self.console = Some(console);
+            return known;
+        }
+        match open_console(&self.cluster, &self.pod).await {
+            Ok(mut console) => {
+                let known = ask_proxy(&mut console, &self.pod, asked).await;
+                self.console = Some(console).filter(|_| known.value().is_some());
+                known
+            }
+            Err(why) => unknown(why),
+        }
+    }
 }
 
 /// A bridge or a recorder: asked rarely, over a stream each time.

@@ -343,6 +343,7 @@ impl Daemon {
             let memory = Memory { kept: &self.kept, links: &self.links };
             match Round::by(&memory, &session, &options.policy).await {
                 Ok(round) => {
+                    let round = round.with_proxies(&memory, &session).await;
                     self.kept.sweep();
                     return Ok(Some((session, round)));
                 }

@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use crate::Session;
 use crate::look::{Asking, Senses, ask_bridge, ask_recorder, unknown};
+use crate::report::ServerStatus;
 use crate::secrets::{self, Secrets};
 
-use super::ask::{Desk, Jicofo, Manner, Once};
+use super::ask::{Desk, Jicofo, Manner, Once, Proxy};
 use super::link::Links;
 
 /// Secrets of somebody else, to which the file refers, are not watched: they are read again after this time.
@@ -26,6 +27,7 @@ pub(crate) struct Kept {
     jicofos: Desk<SlotView>,
     bridges: Desk<BridgeView>,
     recorders: Desk<RecorderView>,
+    proxies: Desk<Vec<ServerStatus>>,
     secrets: Mutex<Option<Read>>,
 }
 
@@ -43,6 +45,7 @@ impl Kept {
             jicofos: Desk::default(),
             bridges: Desk::default(),
             recorders: Desk::default(),
+            proxies: Desk::default(),
             secrets: Mutex::default(),
         }
     }
@@ -57,6 +60,7 @@ impl Kept {
         self.jicofos.sweep();
         self.bridges.sweep();
         self.recorders.sweep();
+        self.proxies.sweep();
     }
 
     fn remembered(&self, versions: Option<&BTreeMap<String, String>>, oldest: Option<Instant>) -> Option<Secrets> {
@@ -167,5 +171,12 @@ impl Senses for Memory<'_> {
                 async move { ask_recorder(&cluster, &pod, asked).await }
             })
         })
+    }
+    async fn proxy(&self, session: &Session<'_>, pod: &Given) -> Known<Vec<ServerStatus>> {
+        let Some(cluster) = session.clusters.get(&pod.cluster) else {
+            return unknown("the control cluster can't be reached");
+        };
+        let asking = || Proxy { cluster: cluster.clone(), pod: pod.pod.clone(), console: None };
+        self.kept.proxies.last(pod, self.connection(pod), &self.kept.manner, asking)
     }
 }

@@ -189,6 +189,7 @@ impl Haproxy {
                 let uptime = self.clock.now().duration_since(self.started).as_secs();
                 format!("Name: HAProxy\nVersion: 3.2.0\nUptime_sec: {uptime}\nPid: 8\n")
             }
+            ["set", "timeout", "cli", _] => String::new(),
             ["show", "stat", ..] => stat(&state),
             ["show", "servers", "state", ..] => servers_state(&state, words.get(3).copied()),
             ["show", "table"] => {

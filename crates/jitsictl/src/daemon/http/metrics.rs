@@ -1,6 +1,6 @@
 //! `/metrics`: every family, from the state and the counters of one moment.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Display};
 
 use jiff::Timestamp;
 use manifest::Endpoint;
@@ -121,6 +121,15 @@ fn people(text: &mut Text, state: &State) {
         joined.sample(&[("cluster", &pool.cluster), ("pool", &pool.pool)], pool.bridges.0);
     }
     // Where nobody can be asked, nothing is said: 0 would be a claim.
+    let help = "Whether a haproxy reaches the web servers of a slot, where it says.";
+    let mut reached = text.family(Kind::Gauge, "haproxy_server_up", help);
+    for proxy in status.into_iter().flat_map(|status| &status.control.proxies) {
+        for server in &proxy.servers {
+            let labels: [(&str, &dyn Display); 3] =
+                [("pod", &proxy.pod), ("shard", &server.shard), ("slot", &server.slot)];
+            reached.sample(&labels, u8::from(server.up));
+        }
+    }
     let shards = || {
         let shards = status.into_iter().flat_map(|status| &status.control.shards);
         shards.filter_map(|shard| Some((&shard.shard, &shard.slot, shard.live?)))
