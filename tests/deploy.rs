@@ -26,7 +26,7 @@ use testbed::{Options, Testbed};
 const EXAMPLE: &str = "examples/split-cluster/fleet.yaml";
 
 /// Every metric with its labels: the daemon's promise to dashboards and alerts.
-const METRICS: [(&str, &[&str]); 19] = [
+const METRICS: [(&str, &[&str]); 20] = [
     ("reconcile_total", &["outcome"]),
     ("reconcile_duration_seconds", &["le"]),
     ("requests_total", &["cluster", "verb", "code"]),
@@ -35,6 +35,7 @@ const METRICS: [(&str, &[&str]); 19] = [
     ("cache_age_seconds", &["cluster"]),
     ("endpoint_state", &["shard", "slot", "cluster", "state"]),
     ("endpoint_age_seconds", &["shard", "slot", "cluster"]),
+    ("haproxy_server_up", &["pod", "shard", "slot"]),
     ("bridges_expected", &["cluster", "pool"]),
     ("bridges_joined", &["cluster", "pool"]),
     ("conferences", &["shard", "slot"]),
@@ -224,7 +225,7 @@ fn alerts_load_and_ask_for_what_there_is() {
     let rules: Vec<&Json> = groups.iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
     let names: BTreeSet<&str> = rules.iter().map(|rule| rule["alert"].as_str().unwrap()).collect();
     assert_eq!(names.len(), rules.len(), "two alerts have one name");
-    assert_eq!(names.len(), 7);
+    assert_eq!(names.len(), 8);
     for rule in rules {
         let allowed = ["alert", "expr", "for", "labels", "annotations"];
         assert!(rule.as_object().unwrap().keys().all(|key| allowed.contains(&key.as_str())), "{rule}");

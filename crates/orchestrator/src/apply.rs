@@ -111,6 +111,13 @@ impl<'a> Run<'a> {
             } else if self.has_converged(&round) {
                 if self.policy.removal == Removal::Everything {
                     self.claim(hold, &round).await?;
+                    let others = self.turns.values().any(|turn| *turn != Turn::Ours);
+                    if others && !self.policy.last_call {
+                        // Whoever holds a Lease comes to his end before it is taken away, or has died with it.
+                        unless(stop, hold.changes(left(PAUSE_AT_FAILURE))).await;
+                        self.policy.last_call = stop.is_cancelled() || Instant::now() >= deadline;
+                        continue;
+                    }
                     self.sweep().await;
                 } else {
                     self.remember(&mut round, true).await;

@@ -11,7 +11,7 @@ use manifest::{Allocations, Desired, Endpoint, Kind, Surroundings, Target, UnitI
 use plan::effect::World;
 use plan::{
     BlastRadius, BlockedBy, ClusterView, Inputs, Known, NamespaceState, Owned, Plan, PodPhase, Policy, Reason, Record,
-    Seen, SlotView, Source, Step, plan,
+    Removal, Seen, SlotView, Source, Step, plan,
 };
 use proptest::prelude::*;
 
@@ -346,6 +346,10 @@ fn what_somebody_deleted_and_did_not_live_to_write_down_is_forgotten() {
     };
     own(&mut stage, None);
     assert_eq!(kinds(&stage.plan()), [""; 0], "it may be on its way");
+    stage.policy.removal = Removal::Everything;
+    let steps = kinds(&stage.plan());
+    assert!(steps.contains(&"forget 1 of bridge eu/9".to_owned()), "shards wait until no bridge is left: {steps:?}");
+    stage.policy.removal = Removal::None;
     own(&mut stage, Some("u"));
     stage.view("frankfurt").unreadable_kinds.insert(Kind::Service, "403".into());
     assert_eq!(kinds(&stage.plan()), [""; 0], "it may be there");

@@ -58,10 +58,7 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        if self.inputs.policy.removal == Removal::None {
-            // Where the whole fleet goes, its inventories do too.
-            self.forget(cluster, view, owned, |object| desired.contains(object) || keeps.contains(object));
-        }
+        self.forget(cluster, view, owned, |object| desired.contains(object) || keeps.contains(object));
         if left.is_empty() {
             return;
         }
@@ -78,7 +75,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Strikes what is not there any more. What has no UID yet may still be on its way, sent by somebody who has died since.
+    /// Strikes what is not there any more. What has no UID yet may still be on its way, sent by somebody who has died since;
+    /// where everything goes, what is left of a bridge would hold up its shard for ever.
     fn forget(
         &mut self,
         cluster: &ClusterName,
@@ -95,7 +93,8 @@ impl<'a> Draft<'a> {
                 let kept = wanted(&object) || self.inputs.held.contains(&object);
                 listed && !kept && !view.objects.contains_key(&object)
             };
-            let known = objects.iter().filter(|(_, uid)| uid.is_some()).map(|(owned, _)| owned);
+            let goes = self.inputs.policy.removal != Removal::None;
+            let known = objects.iter().filter(|(_, uid)| goes || uid.is_some()).map(|(owned, _)| owned);
             let gone: Vec<Owned> = known.filter(|owned| is_gone(owned)).cloned().collect();
             if !gone.is_empty() {
                 self.steps.push(Step::Forget { unit: unit.clone(), cluster: cluster.clone(), objects: gone });

@@ -166,7 +166,13 @@ impl Ground {
             biased;
             () = killed => None,
             ended = orchestrator::apply(&loaded, &options, &tell) => Some(match ended {
-                Ok(outcome) => outcome.verdict,
+                Ok(outcome) => {
+                    if outcome.verdict != Verdict::Converged {
+                        let blocked = outcome.blocked.iter().map(|blocked| format!("{blocked:?}"));
+                        heard.lock().unwrap_or_else(PoisonError::into_inner).said.extend(blocked);
+                    }
+                    outcome.verdict
+                }
                 Err(Fatal::Usage(failures) | Fatal::Nothing(failures)) => {
                     let why = failures.into_iter().map(|failure| failure.message);
                     heard.lock().unwrap_or_else(PoisonError::into_inner).said.extend(why);
