@@ -8,7 +8,7 @@ const SHOWN_BY: [(Sabotage, u64); 9] = [
     (Sabotage::SilenceIsAbsence, 151),
     (Sabotage::MissedChange, 1),
     (Sabotage::DeleteBeforeEmpty, 1),
-    (Sabotage::StaleEvidence, 1),
+    (Sabotage::StaleEvidence, 12),
     (Sabotage::RerollSecret, 1),
     (Sabotage::RenumberPort, 2),
     (Sabotage::GateMediaOnReadiness, 2),
