@@ -15,6 +15,7 @@ mod leases;
 mod link;
 mod run;
 mod senses;
+mod share;
 mod state;
 mod tell;
 

@@ -5,21 +5,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::Fence;
 use fleet::load::Loaded;
 use fleet::{ClusterName, Plane};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
-use manifest::{Kind, ObjectRef, labels};
-use plan::{BlockedBy, Known, Observed, Plan, Policy, Record, Step};
+use manifest::{Kind, ObjectRef};
+use plan::{BlockedBy, Known, Observed, Policy, Record, Step};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::Run;
 use crate::connect;
-use crate::execute::{Executed, Execution, execute};
 use crate::hold::Turn;
 use crate::report::{Event, Failure};
 use crate::round::Round;
@@ -31,6 +29,7 @@ use super::herald::Herald;
 use super::leases::Leases;
 use super::link::Links;
 use super::senses::{Kept, Memory};
+use super::share::{Done, Share, drifted};
 use super::tell::{Seen, Teller};
 use super::{DaemonOptions, Intake, Notice, Pace, RoundEnd};
 
@@ -76,16 +75,6 @@ struct Until {
     /// When the last one did.
     begun: Instant,
     took: Duration,
-}
-
-/// What one cluster's share of a plan has come to.
-struct Done {
-    cluster: ClusterName,
-    executed: Executed,
-    /// Objects that were not as we had left them, and who else writes them.
-    drifted: BTreeMap<ObjectRef, Vec<String>>,
-    /// Whether something else than objects was changed.
-    told: bool,
 }
 
 type Working<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Done> + 'a>>>;
@@ -516,40 +505,6 @@ fn adopt(text: &str) -> Result<Loaded, Vec<String>> {
         .map_err(|report| report.problems.iter().map(|problem| problem.message.clone()).collect())
 }
 
-/// One cluster's share of a plan, and what it takes to do it.
-struct Share<'s, 'a> {
-    session: &'s Session<'a>,
-    round: &'s Round,
-    fences: &'s BTreeMap<Plane, Fence>,
-    refused: &'s BTreeMap<ObjectRef, Failure>,
-    teller: &'s Teller,
-}
-
-impl Share<'_, '_> {
-    async fn execute(&self, name: &ClusterName, steps: Vec<Step>) -> Executed {
-        let Self { session, round, fences, refused, teller } = *self;
-        let fleet = &session.loaded.fleet;
-        let shelves = round.looks.get(name).map(|look| (name.clone(), look.shelves.clone())).into_iter().collect();
-        let servers = |cluster: &ClusterName, shard: &fleet::ShardName, slot: fleet::Slot| {
-            data_plane::xmpp_address(fleet, &round.desire.surroundings, cluster, shard, slot)
-        };
-        let tell = |event: Event| teller.event(event);
-        let execution = Execution {
-            fleet,
-            desired: &round.desire.desired,
-            observed: &round.observed,
-            shelves: &shelves,
-            clusters: &session.clusters,
-            fences,
-            secrets: &round.secrets.values,
-            servers: &servers,
-            refused,
-            tell: &tell,
-        };
-        execute(&execution, &Plan { steps, ..round.plan.clone() }).await
-    }
-}
-
 /// The kind that is waited for.
 const fn missing(by: &BlockedBy) -> Option<Kind> {
     match by {
@@ -574,26 +529,6 @@ fn is_newer(observed: &Observed, than: Timestamp) -> bool {
     observed.slots.values().all(|known| newer(known, than))
         && observed.bridges.values().all(|known| newer(known, than))
         && observed.recorders.values().all(|known| newer(known, than))
-}
-
-/// Of these objects, which were written just now, those that were not as we had left them: gone, or changed since they
-/// were written as they are wanted now. The rest is wanted otherwise than before, as what leads to an address that has
-/// moved: that is nobody's fault, however often it happens.
-fn drifted(round: &Round, written: BTreeSet<&ObjectRef>) -> BTreeMap<ObjectRef, Vec<String>> {
-    let manifests = round.desire.desired.manifests().map(|(_, manifest)| manifest);
-    let manifests = manifests.filter(|manifest| written.contains(&manifest.object));
-    let drifted = manifests.filter_map(|manifest| {
-        let view = round.observed.clusters.get(&manifest.object.cluster).and_then(Known::value);
-        let Some(live) = view.and_then(|view| view.objects.get(&manifest.object)) else {
-            return Some((manifest.object.clone(), Vec::new()));
-        };
-        let wanted = manifest.body.json();
-        let wanted = wanted["metadata"]["annotations"][labels::INTENT].as_str();
-        let as_left = live.annotation(labels::INTENT).is_some_and(|left| Some(left) != wanted);
-        let others = live.managers.iter().filter(|manager| !manager.starts_with("jitsictl/"));
-        (!as_left).then(|| (manifest.object.clone(), others.cloned().collect()))
-    });
-    drifted.collect()
 }
 
 /// Whether a plan has something to say about an object.
