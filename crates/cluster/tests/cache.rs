@@ -517,6 +517,34 @@ async fn what_may_not_be_read_is_said_and_asked_again() {
     .await;
     assert!(cache.look().unwrap().0.view.objects.keys().all(|object| object.kind != Kind::Service));
     assert_eq!(cache.state(), CacheState::Live);
+    let asked = || cache.requests()["services"].lists;
+    let before = asked();
+    sleep(HOUR).await;
+    assert!((before + 10..before + 30).contains(&asked()), "{} times in an hour", asked() - before);
+}
+
+/// An API server that has just started knows of no rights for a moment, and of no kinds that were added.
+#[tokio::test(start_paused = true)]
+async fn what_a_server_that_has_just_started_refuses_is_soon_asked_again() {
+    let ground = Ground::new(1).await;
+    let cache = ground.live(1).await;
+    let forbidden = (403, "Forbidden", "services is forbidden: User \"x\" cannot watch resource \"services\"");
+    let unknown = (404, "NotFound", "the server could not find the requested resource");
+    for (code, reason, message) in [forbidden, unknown, forbidden] {
+        sleep(Duration::from_secs(60)).await;
+        let refusal = Fault::Refuse(ApiError::new(code, reason, message));
+        ground.faults.set(always(Which::Resource("services".to_owned()), refusal));
+        ground.faults.cut_connections();
+        until("it is said", Duration::from_secs(5), || {
+            let view = cache.look().unwrap().0.view;
+            view.unreadable_kinds.contains_key(&Kind::Service) || view.missing_kinds.contains(&Kind::Service)
+        })
+        .await;
+        cache.seek(BTreeSet::from([Kind::Service]));
+        sleep(Duration::from_secs(2)).await;
+        ground.faults.set(Vec::new());
+        ground.converge(&cache, Duration::from_secs(8)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

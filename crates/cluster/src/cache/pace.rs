@@ -32,16 +32,20 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// The first and the longest wait after a failure.
 const WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(20));
 
+/// The first wait after a refusal that is about rights, or about what exists.
+const REFUSED: Duration = Duration::from_secs(1);
+
 /// One stream's pace.
 #[derive(Debug)]
 pub(super) struct Pace {
     rng: StdRng,
     wait: Duration,
+    refused: Duration,
 }
 
 impl Pace {
     pub(super) fn new(seed: u64) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed), wait: WAITS.0 }
+        Self { rng: StdRng::seed_from_u64(seed), wait: WAITS.0, refused: REFUSED }
     }
 
     /// How long the next watch is to last, in seconds, and after how long it is certainly half-open.
@@ -55,7 +59,15 @@ impl Pace {
         HOUR + self.rng.random_range(Duration::ZERO..HOUR / 2)
     }
 
-    /// How long until it is asked again whether something may be read, or exists, by now.
+    /// How long until it is asked again whether something may be read, or exists, by now: soon at first, since a server
+    /// that has just started knows of no rights and of no added kinds for a moment.
+    pub(super) fn refused(&mut self) -> Duration {
+        let wait = self.refused.min(self.slowly());
+        self.refused = self.refused.saturating_mul(2);
+        wait
+    }
+
+    /// How long until it is asked again for what nobody tells of.
     pub(super) fn slowly(&mut self) -> Duration {
         self.rng.random_range(Duration::from_secs(180)..Duration::from_secs(300))
     }
@@ -70,6 +82,7 @@ impl Pace {
     /// All is well: the next failure is the first one.
     pub(super) const fn succeeded(&mut self) {
         self.wait = WAITS.0;
+        self.refused = REFUSED;
     }
 }
 

@@ -304,14 +304,15 @@ impl Stream {
         match (&error.kind, subject) {
             (ErrorKind::KindMissing(kind), _) => {
                 hub.missing(subject, *kind);
-                self.absent = Some((*kind, Instant::now() + self.pace.slowly()));
+                self.absent = Some((*kind, Instant::now() + self.pace.refused()));
                 self.next = Next::List(From::Now);
                 self.pace.resync()
             }
             (ErrorKind::Forbidden { .. }, Subject::Namespace) => self.read_namespace().await,
             (ErrorKind::Forbidden { .. }, _) if subject.is_optional() => {
                 hub.unreadable(subject, error.to_string());
-                self.slowly()
+                self.next = Next::List(From::Now);
+                self.pace.refused()
             }
             (kind, _) => {
                 let asked = if let ErrorKind::Busy { retry_after } = kind { *retry_after } else { None };
