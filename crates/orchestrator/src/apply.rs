@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connect::usage;
 use crate::execute::{Executed, Execution, behind, execute, failure};
 use crate::hold::{Hold, Turn};
+use crate::notes::{not_handed_over, notes};
 use crate::report::{ClusterOutcome, Event, Failure, Joined, Outcome, Verdict};
 use crate::round::Round;
 use crate::vain::InVain;
@@ -166,6 +167,9 @@ impl<'a> Run<'a> {
                 }
                 Turn::Daemon(name) => {
                     self.daemons.insert(*plane, name.clone());
+                    if *plane == Plane::Control && !round.secrets.brought.is_empty() {
+                        (self.tell)(not_handed_over(home, name, &round.secrets.brought));
+                    }
                     format!("{turn} keeps the {plane} plane: it is told what to do, and followed")
                 }
                 Turn::Run(_) => format!("{turn} is at work on the {plane} plane: waiting for its end"),
@@ -473,28 +477,4 @@ pub(crate) fn joined(round: &Round) -> BTreeMap<ClusterName, (usize, usize)> {
         entry.0 += usize::from(asked && !missing.contains(&(pool, *index)));
     }
     clusters
-}
-
-/// What a person should know before anything is done.
-fn notes(fleet: &fleet::Fleet, round: &Round) -> Vec<Event> {
-    let mut notes = Vec::new();
-    for (name, known) in &round.observed.clusters {
-        let Some(view) = known.value() else { continue };
-        let plan::NamespaceState::Present { enforce: Some(level), .. } = &view.namespace else { continue };
-        for pool in fleet.data.pools.iter().filter(|pool| pool.cluster == *name) {
-            let exposed =
-                matches!(pool.bridges.expose, fleet::BridgeExpose::HostPort | fleet::BridgeExpose::HostNetwork);
-            if exposed && level != "privileged" {
-                notes.push(Event::Note {
-                    cluster: Some(name.clone()),
-                    text: format!(
-                        "namespace enforces Pod Security `{level}`, which refuses host ports: StatefulSets of pool {} are accepted and get no pods",
-                        pool.name
-                    ),
-                    hint: Some("label it pod-security.kubernetes.io/enforce=privileged, or expose by node_port".to_owned()),
-                });
-            }
-        }
-    }
-    notes
 }

@@ -21,6 +21,7 @@ mod execute;
 pub mod forget;
 mod hold;
 mod look;
+mod notes;
 mod options;
 mod proof;
 mod rehearse;

@@ -20,6 +20,8 @@ pub(crate) struct Secrets {
     pub(crate) to_make: bool,
     /// Passwords that are lost in the control cluster while these data clusters still have copies.
     pub(crate) lost: BTreeSet<ClusterName>,
+    /// Values that this runner has and that are not what is stored: new ones.
+    pub(crate) brought: BTreeSet<EnvName>,
     /// Values that nobody has: neither this runner nor the cluster.
     pub(crate) lacking: Vec<Failure>,
 }
@@ -74,13 +76,19 @@ pub(crate) async fn gather(
         keep(&mut secrets.values, &user, users, SecretRef::User);
     }
     for (name, source) in &fleet.secrets {
+        let kept = users.as_ref().and_then(|users| users.data.get(name.as_str()));
         let value = match source {
-            SecretSource::Value(value) => Some(SecretBytes::new(value.expose_secret().as_bytes().to_vec())),
+            SecretSource::Value(value) => {
+                if kept.is_none_or(|kept| kept.expose() != value.expose_secret().as_bytes()) {
+                    secrets.brought.insert(name.clone());
+                }
+                Some(SecretBytes::new(value.expose_secret().as_bytes().to_vec()))
+            }
             SecretSource::Existing { secret, key } => {
                 control.secret(secret).await?.and_then(|stored| stored.data.get(key).cloned())
             }
             // The stored value stays.
-            SecretSource::Missing { .. } => users.as_ref().and_then(|users| users.data.get(name.as_str()).cloned()),
+            SecretSource::Missing { .. } => kept.cloned(),
         };
         match value {
             Some(value) => put(&mut secrets.values, &user, name, value),

@@ -5,11 +5,14 @@
 #[allow(dead_code, reason = "each file of tests uses a part of it")]
 mod support;
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use api_server::kinds::{CONFIG_MAP, LEASE, SERVICE, STATEFUL_SET};
+use api_server::kinds::{CONFIG_MAP, LEASE, SECRET, SERVICE, STATEFUL_SET};
 use fleet::Plane;
+use fleet::load::Loaded;
 use orchestrator::{CancellationToken, Event, Fatal, Options, Outcome, Verdict};
 use plan::Removal;
 use serde_json::{Value as Json, json};
@@ -30,6 +33,14 @@ fn there(site: &Site, index: usize) -> bool {
 
 /// Applies, and returns what was noted on the way.
 async fn apply(site: &Site, text: &str, with: impl Fn(&mut Options)) -> (Result<Outcome, Fatal>, Vec<String>) {
+    apply_loaded(site, &load(text), with).await
+}
+
+async fn apply_loaded(
+    site: &Site,
+    loaded: &Loaded,
+    with: impl Fn(&mut Options),
+) -> (Result<Outcome, Fatal>, Vec<String>) {
     let mut options = site.options();
     with(&mut options);
     let notes = Mutex::new(Vec::new());
@@ -38,7 +49,7 @@ async fn apply(site: &Site, text: &str, with: impl Fn(&mut Options)) -> (Result<
             notes.lock().unwrap().push(text);
         }
     };
-    let ended = orchestrator::apply(&load(text), &options, &tell).await;
+    let ended = orchestrator::apply(loaded, &options, &tell).await;
     (ended, notes.into_inner().unwrap())
 }
 
@@ -69,6 +80,34 @@ fn beside_a_daemon_it_does_the_work_and_what_was_applied_goes_before_its_file() 
         // A new file is the last word.
         daemon.intake.send_modify(|intake| intake.loaded = load(&bridges(3)));
         until("the third bridge", 5 * MINUTE, || there(&site, 2) && daemon.is_content()).await;
+        daemon.end().await;
+    });
+}
+
+#[test]
+fn values_of_secrets_stay_where_they_are_and_it_says_so() {
+    play(async {
+        let secret =
+            "env: { ENABLE_AUTH: 1, AUTH_TYPE: jwt, JWT_APP_ID: meet }\nsecrets: { JWT_APP_SECRET: { env: KEY } }\n";
+        let with = |key: &str| {
+            let environment = BTreeMap::from([("KEY".to_owned(), key.to_owned())]);
+            let text = format!("{FLEET}{secret}");
+            Arc::new(fleet::load::load_text("fleet.yaml", &text, Path::new("/"), &environment).unwrap())
+        };
+        let site = Site::new().await;
+        let daemon = site.daemon("one", FLEET, &[]);
+        daemon.intake.send_modify(|intake| intake.loaded = with("first"));
+        let stored = || site.get("hq", &SECRET, "meet-secrets")?.pointer("/data/JWT_APP_SECRET").cloned();
+        until("the secret", 5 * MINUTE, || stored().is_some() && daemon.is_content()).await;
+        let said = |notes: &[String]| notes.iter().any(|note| note.contains("JWT_APP_SECRET are not handed over"));
+        let (outcome, notes) = apply_loaded(&site, &with("second"), |options| options.timeout = MINUTE).await;
+        assert_eq!(outcome.unwrap().verdict, Verdict::NotConverged);
+        assert!(said(&notes), "{notes:?}");
+        // The daemon gets it too.
+        daemon.intake.send_modify(|intake| intake.loaded = with("second"));
+        until("the new one", 5 * MINUTE, || stored() == Some(json!("c2Vjb25k")) && daemon.is_content()).await;
+        let (outcome, notes) = apply_loaded(&site, &with("second"), |_| {}).await;
+        assert_eq!((outcome.unwrap().verdict, said(&notes)), (Verdict::Converged, false), "{notes:?}");
         daemon.end().await;
     });
 }
