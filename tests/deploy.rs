@@ -26,13 +26,15 @@ use testbed::{Options, Testbed};
 const EXAMPLE: &str = "examples/split-cluster/fleet.yaml";
 
 /// Every metric with its labels: the daemon's promise to dashboards and alerts.
-const METRICS: [(&str, &[&str]); 20] = [
+const METRICS: [(&str, &[&str]); 22] = [
     ("reconcile_total", &["outcome"]),
     ("reconcile_duration_seconds", &["le"]),
     ("requests_total", &["cluster", "verb", "code"]),
     ("request_failures_total", &["cluster"]),
     ("cluster_state", &["cluster", "state"]),
     ("cache_age_seconds", &["cluster"]),
+    ("credentials_expiry_timestamp_seconds", &["cluster"]),
+    ("credentials_ending", &["cluster"]),
     ("endpoint_state", &["shard", "slot", "cluster", "state"]),
     ("endpoint_age_seconds", &["shard", "slot", "cluster"]),
     ("haproxy_server_up", &["pod", "shard", "slot"]),
@@ -225,7 +227,7 @@ fn alerts_load_and_ask_for_what_there_is() {
     let rules: Vec<&Json> = groups.iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
     let names: BTreeSet<&str> = rules.iter().map(|rule| rule["alert"].as_str().unwrap()).collect();
     assert_eq!(names.len(), rules.len(), "two alerts have one name");
-    assert_eq!(names.len(), 8);
+    assert_eq!(names.len(), 9);
     for rule in rules {
         let allowed = ["alert", "expr", "for", "labels", "annotations"];
         assert!(rule.as_object().unwrap().keys().all(|key| allowed.contains(&key.as_str())), "{rule}");

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::stranger::Strangers;
 use crate::tally::Tally;
 use crate::wire::Breaker;
-use crate::{ClusterError, ErrorKind, Fence, Kubeconfigs, Proxies, RunKey};
+use crate::{ClusterError, ErrorKind, Fence, Kubeconfigs, Lifetime, Proxies, RunKey};
 
 /// How long things may take, and how many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +125,7 @@ pub(crate) struct Inner {
     name: ClusterName,
     namespace: String,
     address: String,
+    lifetime: Option<Lifetime>,
     pub(crate) client: Client,
     pub(crate) limits: Limits,
     pub(crate) run_key: RunKey,
@@ -165,21 +166,34 @@ impl Cluster {
             .map_err(|_| fail(ErrorKind::Kubeconfig("the user agent is no header value".to_owned())))?;
         config.headers.push((http::header::USER_AGENT, agent));
         let address = address_of(&config.cluster_url);
+        let lifetime = match &cluster.access {
+            // The node agent renews the token that it mounted, and kube-rs reads it again.
+            Access::InCluster => None,
+            Access::Context { .. } => Lifetime::of(&config.auth_info),
+        };
         let client = client_of(config, options.limits.credentials).await.map_err(fail)?;
-        Ok(Self::with_client(name, &cluster.namespace, client, address, options))
+        Ok(Self::with_client(name, &cluster.namespace, client, address, lifetime, options))
     }
 
     /// Speaks by this client, for clusters that are no servers on a network.
     #[must_use]
     pub fn from_client(name: &ClusterName, namespace: &str, client: Client, options: &Options) -> Self {
-        Self::with_client(name, namespace, client, format!("cluster {name}"), options)
+        Self::with_client(name, namespace, client, format!("cluster {name}"), None, options)
     }
 
-    fn with_client(name: &ClusterName, namespace: &str, client: Client, address: String, options: &Options) -> Self {
+    fn with_client(
+        name: &ClusterName,
+        namespace: &str,
+        client: Client,
+        address: String,
+        lifetime: Option<Lifetime>,
+        options: &Options,
+    ) -> Self {
         let inner = Inner {
             name: name.clone(),
             namespace: namespace.to_owned(),
             address,
+            lifetime,
             client,
             limits: options.limits,
             run_key: options.run_key.clone(),
@@ -209,10 +223,17 @@ impl Cluster {
         &self.0.address
     }
 
-    /// When the client's own certificate ends, if a credentials program gave it one: connect anew before.
+    /// When the certificate ends that a credentials program gave: it gives another to those who connect anew. (A token
+    /// of such a program is renewed by the client itself.)
     #[must_use]
-    pub fn valid_until(&self) -> Option<jiff::Timestamp> {
+    pub fn connect_anew_by(&self) -> Option<jiff::Timestamp> {
         *self.0.client.valid_until()
+    }
+
+    /// How long the kubeconfig's own token or certificate is good for, where one of them ends.
+    #[must_use]
+    pub fn lifetime(&self) -> Option<Lifetime> {
+        self.0.lifetime
     }
 }
 

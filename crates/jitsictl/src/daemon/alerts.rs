@@ -21,6 +21,7 @@ enum Matter {
     PlaneFrozen(Plane),
     BridgesMissing,
     EndpointStale(ShardName, Slot),
+    CredentialsEnding(ClusterName),
     Fighting(ClusterName, String),
     IntentRefused,
 }
@@ -29,7 +30,7 @@ impl Matter {
     /// How long it must be so before anybody is told.
     const fn patience(&self) -> Duration {
         Duration::from_secs(match self {
-            Self::ClusterLost(_) | Self::PlaneFrozen(_) | Self::EndpointStale(..) => 60,
+            Self::ClusterLost(_) | Self::PlaneFrozen(_) | Self::EndpointStale(..) | Self::CredentialsEnding(_) => 60,
             Self::BridgesMissing => 300,
             Self::Fighting(..) | Self::IntentRefused => 0,
         })
@@ -47,6 +48,7 @@ impl Matter {
             Self::PlaneFrozen(_) => "plane_frozen",
             Self::BridgesMissing => "bridges_missing",
             Self::EndpointStale(..) => "endpoint_stale",
+            Self::CredentialsEnding(_) => "credentials_ending",
             Self::Fighting(..) => "fighting",
             Self::IntentRefused => "intent_refused",
         }
@@ -65,6 +67,12 @@ impl Matter {
                 format!("the XMPP address of {shard}/{slot} is no longer seen: the last one is kept")
             }
             (Self::EndpointStale(shard, slot), false) => format!("the XMPP address of {shard}/{slot} is seen again"),
+            (Self::CredentialsEnding(cluster), true) => {
+                format!(
+                    "what opens cluster {cluster} will soon be refused: put a new token or certificate in its place"
+                )
+            }
+            (Self::CredentialsEnding(cluster), false) => format!("cluster {cluster} was given new credentials"),
             (Self::Fighting(cluster, object), true) => {
                 format!("somebody changes {object} in {cluster} back again and again: it is left alone for a while")
             }
@@ -79,7 +87,7 @@ impl fmt::Display for Matter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         match self {
-            Self::ClusterLost(cluster) => write!(f, "/{cluster}"),
+            Self::ClusterLost(cluster) | Self::CredentialsEnding(cluster) => write!(f, "/{cluster}"),
             Self::PlaneFrozen(plane) => write!(f, "/{plane}"),
             Self::EndpointStale(shard, slot) => write!(f, "/{shard}/{slot}"),
             Self::Fighting(cluster, object) => write!(f, "/{cluster}/{object}"),
@@ -137,7 +145,7 @@ impl Watchman {
             self.0.clear();
             return Vec::new();
         }
-        let mut matters = matters(state);
+        let mut matters = matters(state, time);
         for (matter, standing) in &mut self.0 {
             match matters.remove(matter) {
                 Some(detail) => (standing.detail, standing.over) = (detail, None),
@@ -185,10 +193,15 @@ impl Watchman {
 }
 
 /// What a human must know, with what explains it.
-fn matters(state: &State) -> BTreeMap<Matter, Vec<String>> {
+fn matters(state: &State, time: Timestamp) -> BTreeMap<Matter, Vec<String>> {
     let mut all = BTreeMap::new();
     for (cluster, is) in state.clusters.iter().filter(|(_, is)| is.state == Link::Lost) {
         all.insert(Matter::ClusterLost(cluster.clone()), is.why.iter().cloned().collect());
+    }
+    for (cluster, is) in &state.clusters {
+        if let Some(life) = is.credentials.filter(|life| time >= life.critical_from()) {
+            all.insert(Matter::CredentialsEnding(cluster.clone()), vec![format!("they end at {}", life.ends)]);
+        }
     }
     for (plane, is) in &state.planes {
         if let PlaneState::Frozen { why, .. } = is {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cluster::Lifetime;
 use fleet::{Index, Plane, Slot};
 use jiff::Timestamp;
 use manifest::{Endpoint, Kind, Target, UnitId};
@@ -40,7 +41,9 @@ fn target() -> Target {
 
 fn cluster(state: Link, why: Option<&str>) -> ClusterState {
     let as_of = (state == Link::Live).then(|| earlier(2));
-    ClusterState { state, since: earlier(3600), why: why.map(str::to_owned), as_of, objects: 20 }
+    let credentials =
+        Some(Lifetime { begins: Some(earlier(86_400)), ends: time() + jiff::SignedDuration::from_hours(24) });
+    ClusterState { state, since: earlier(3600), why: why.map(str::to_owned), as_of, objects: 20, credentials }
 }
 
 /// A fleet with nothing to complain about.
@@ -107,6 +110,9 @@ pub(super) fn bad() -> State {
     let mut state = good();
     let fra: fleet::ClusterName = "fra".parse().unwrap();
     state.clusters.insert(fra.clone(), cluster(Link::Lost, Some("connect timed out after 5 s")));
+    if let Some(cluster) = state.clusters.get_mut(&fra) {
+        cluster.credentials = Some(Lifetime { begins: Some(earlier(86_400)), ends: time() });
+    }
     let why = "the Lease can't be renewed: no answer".to_owned();
     state.planes.insert(Plane::Data, PlaneState::Frozen { why: why.clone(), since: earlier(30) });
     state.intent.refused = Some(Refused { since: earlier(60), problems: vec!["unknown key `shardz`".into()] });

@@ -24,6 +24,9 @@ const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// certificates may be other ones by now.
 const TIRED: Duration = Duration::from_secs(60);
 
+/// A certificate that a credentials program gave is renewed so long before its end.
+const RENEWAL: Duration = Duration::from_secs(60);
+
 /// A cluster that answered, and what it holds.
 pub(crate) struct Up {
     /// Which connection to this cluster it is.
@@ -114,7 +117,8 @@ impl Links {
 }
 
 fn state((since, view): &(Timestamp, View)) -> ClusterState {
-    let none = ClusterState { state: Link::Connecting, since: *since, why: None, as_of: None, objects: 0 };
+    let none =
+        ClusterState { state: Link::Connecting, since: *since, why: None, as_of: None, objects: 0, credentials: None };
     match view {
         View::Connecting => none,
         View::Down(why) => ClusterState { state: Link::Lost, why: Some(why.clone()), ..none },
@@ -127,7 +131,8 @@ fn state((since, view): &(Timestamp, View)) -> ClusterState {
                 CacheState::Lost { why } => (Link::Lost, Some(why)),
             };
             let as_of = up.cache.as_of();
-            ClusterState { state, since: up.cache.since(), why, as_of, objects: up.cache.objects() }
+            let (objects, credentials) = (up.cache.objects(), up.cluster.lifetime());
+            ClusterState { state, since: up.cache.since(), why, as_of, objects, credentials }
         }
     }
 }
@@ -154,7 +159,7 @@ impl Keeper {
                     wait = WAITS.0;
                     let up = Arc::new(up);
                     self.tell(View::Up(Arc::clone(&up)));
-                    self.stay(&up.cache).await;
+                    self.stay(&up).await;
                     tracing::info!(cluster = %self.name, "connecting anew");
                 }
                 Err(error) => {
@@ -184,15 +189,17 @@ impl Keeper {
         Ok(Up { number, cluster, identity, cache })
     }
 
-    /// Until the connection is of no use any more, or there are other credentials.
-    async fn stay(&mut self, cache: &Cache) {
+    /// Until the connection is of no use any more, or there are other credentials, or should be.
+    async fn stay(&mut self, up: &Up) {
+        let cache = &up.cache;
+        let expiry = up.cluster.connect_anew_by().map(|ends| Instant::now() + lasting(self.place.clock.now(), ends));
         let mut changes = cache.subscribe();
         let mut tired: Option<Instant> = None;
         loop {
             let bad = matches!(cache.state(), CacheState::Degraded { .. } | CacheState::Lost { .. });
             tired = if bad { tired.or_else(|| Some(Instant::now() + TIRED)) } else { None };
             let enough = async {
-                match tired {
+                match tired.into_iter().chain(expiry).min() {
                     Some(until) => sleep_until(until).await,
                     None => std::future::pending().await,
                 }
@@ -208,6 +215,31 @@ impl Keeper {
                 Ok(()) = self.credentials.changed() => return,
                 () = enough => return,
             }
+        }
+    }
+}
+
+/// How long a connection may last whose certificate ends then. A program that goes on giving one that has ended is asked
+/// once a minute.
+fn lasting(now: Timestamp, ends: Timestamp) -> Duration {
+    let left = Duration::try_from(ends.duration_since(now)).unwrap_or_default();
+    left.saturating_sub(RENEWAL).max(RENEWAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_renewed_a_minute_before_its_end_and_never_twice_in_a_minute() {
+        let now: Timestamp = "2026-01-01T10:00:00Z".parse().unwrap();
+        for (ends, minutes) in [
+            ("2026-01-01T11:00:00Z", 59),
+            ("2026-01-01T10:01:30Z", 1),
+            ("2026-01-01T10:00:00Z", 1),
+            ("2025-01-01T10:00:00Z", 1),
+        ] {
+            assert_eq!(lasting(now, ends.parse().unwrap()), Duration::from_secs(minutes * 60), "{ends}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cluster::Lifetime;
 use fleet::{ClusterName, Plane, ShardName, Slot};
 use jiff::Timestamp;
 use manifest::{Endpoint, Kind};
@@ -139,6 +140,8 @@ pub struct ClusterState {
     pub as_of: Option<Timestamp>,
     /// Objects of the fleet there.
     pub objects: usize,
+    /// How long the token or the certificate of the kubeconfig is good for, where it ends.
+    pub credentials: Option<Lifetime>,
 }
 
 /// The state of the connection to a cluster.

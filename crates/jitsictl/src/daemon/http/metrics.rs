@@ -14,6 +14,7 @@ pub(super) fn page(state: &State, counters: &Counters, version: &str, now: Times
     rounds(&mut text, counters);
     requests(&mut text, counters);
     clusters(&mut text, state, now);
+    credentials(&mut text, state, now);
     endpoints(&mut text, state, now);
     people(&mut text, state);
     troubles(&mut text, state, counters);
@@ -73,6 +74,21 @@ fn clusters(text: &mut Text, state: &State, now: Timestamp) {
         if let Some(as_of) = is.as_of {
             ages.sample(&[("cluster", cluster)], age(as_of, now));
         }
+    }
+}
+
+/// Where credentials end: a state that can be asked for, since how soon is too soon depends on how long they last.
+fn credentials(text: &mut Text, state: &State, now: Timestamp) {
+    let ends = || state.clusters.iter().filter_map(|(cluster, is)| Some((cluster, is.credentials?)));
+    let help = "When the token or the certificate ends that opens a cluster, in seconds since 1970.";
+    let mut expiry = text.family(Kind::Gauge, "credentials_expiry_timestamp_seconds", help);
+    for (cluster, life) in ends() {
+        expiry.sample(&[("cluster", cluster)], life.ends.as_second());
+    }
+    let help = "Whether that is soon: within a tenth of their life, and within a week.";
+    let mut ending = text.family(Kind::Gauge, "credentials_ending", help);
+    for (cluster, life) in ends() {
+        ending.sample(&[("cluster", cluster)], u8::from(now >= life.critical_from()));
     }
 }
 
