@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::pod::Template;
 use crate::stencil::Stencil;
+use crate::unit::ShortHash;
 use crate::{Body, Kind, Manifest, ObjectRef, Part, Scope, SecretRef, Unit, UnitId, labels, short_hash};
 
 /// Collects the manifests of one unit.
@@ -141,18 +142,26 @@ impl UnitBuilder {
     pub fn finish(mut self) -> Unit {
         self.drafts.sort_by_key(|draft| draft.object.kind);
         let cuts: Vec<Cut> = self.drafts.into_iter().map(Cut::new).collect();
-        let mut rolled = String::new();
+        let mut roll = ShortHash::default();
         let mut digests = Vec::with_capacity(cuts.len());
         for cut in &cuts {
+            let mut digest = ShortHash::default();
             // Without the number of replicas, which replaces nothing.
-            let text = cut.text("", "", "null");
-            digests.push(short_hash(format!("{text}\n{}\n{:?}", cut.replicas, cut.secrets)));
+            cut.filled("", "", "null", |values| {
+                for piece in cut.stencil.pieces(values) {
+                    digest.push(piece);
+                    if cut.part == Part::Roll {
+                        roll.push(piece);
+                    }
+                }
+            });
+            digest.push(&format!("\n{}\n{:?}", cut.replicas, cut.secrets));
+            digests.push(digest.finish());
             if cut.part == Part::Roll {
-                rolled.push_str(&text);
-                rolled.push('\n');
+                roll.push("\n");
             }
         }
-        let roll = short_hash(&rolled);
+        let roll = roll.finish();
         let manifests = cuts.into_iter().zip(digests).map(|(cut, digest)| cut.finish(&roll, digest)).collect();
         Unit {
             id: self.id,
@@ -184,25 +193,26 @@ impl Cut {
             annotate(meta, labels::INTENT, "");
         }
         let replicas = body.pointer("/spec/replicas").map(Json::to_string).unwrap_or_default();
-        let stencil =
-            Stencil::cut(body, &["/metadata/annotations/jitsictl.dev~1intent", "/spec/replicas", "/spec/template"]);
+        let holes: [&[&str]; 3] =
+            [&["metadata", "annotations", labels::INTENT], &["spec", "replicas"], &["spec", "template"]];
+        let stencil = Stencil::cut(&body, &holes);
         Self { object, stencil, template, replicas, secrets, part }
     }
 
-    /// The body with these hashes.
-    fn text(&self, intent: &str, roll: &str, replicas: &str) -> String {
+    /// Hands on what fills the holes, with these hashes.
+    fn filled<T>(&self, intent: &str, roll: &str, replicas: &str, then: impl FnOnce(&[&str]) -> T) -> T {
         let intent = format!("\"{intent}\"");
         match &self.template {
-            Some(template) if self.replicas.is_empty() => self.stencil.fill(&[&intent, &template.text(roll)]),
-            Some(template) => self.stencil.fill(&[&intent, replicas, &template.text(roll)]),
-            None => self.stencil.fill(&[&intent, replicas]),
+            Some(template) if self.replicas.is_empty() => then(&[&intent, &template.text(roll)]),
+            Some(template) => then(&[&intent, replicas, &template.text(roll)]),
+            None => then(&[&intent, replicas]),
         }
     }
 
     fn finish(self, roll: &str, digest: String) -> Manifest {
         let intent = if self.template.is_some() { short_hash(format!("{digest}\n{roll}")) } else { digest };
-        let body = Body::of_text(self.text(&intent, roll, &self.replicas));
-        Manifest { object: self.object, body, secrets: self.secrets, part: self.part }
+        let body = self.filled(&intent, roll, &self.replicas, |values| self.stencil.fill(values));
+        Manifest { object: self.object, body: Body::of_text(body), secrets: self.secrets, part: self.part }
     }
 }
 

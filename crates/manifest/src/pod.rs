@@ -186,10 +186,10 @@ enum Hole {
 }
 
 impl Hole {
-    const fn pointer(self) -> &'static str {
+    const fn path(self) -> &'static [&'static str] {
         match self {
-            Self::Env => "/containers/0/env",
-            Self::Ports => "/containers/0/ports",
+            Self::Env => &["containers", "0", "env"],
+            Self::Ports => &["containers", "0", "ports"],
         }
     }
 }
@@ -279,9 +279,9 @@ impl Recipe {
             annotations.insert("cluster-autoscaler.kubernetes.io/safe-to-evict".into(), "false".into());
             annotations.insert("karpenter.sh/do-not-disrupt".into(), "true".into());
         }
-        let pointers: Vec<&str> = holes.iter().map(|hole| hole.pointer()).collect();
+        let paths: Vec<&[&str]> = holes.iter().map(|hole| hole.path()).collect();
         Self {
-            spec: Arc::new(Stencil::cut(Json::Object(spec), &pointers)),
+            spec: Arc::new(Stencil::cut(&Json::Object(spec), &paths)),
             holes,
             labels: pod.labels,
             metadata: Metadata { labels: workload.labels.clone(), annotations },
@@ -306,10 +306,10 @@ impl Recipe {
         let mut annotations = labels::json(&self.metadata.annotations);
         annotations[labels::ROLL] = Json::Null;
         let metadata = json!({ "annotations": annotations, "labels": labels::json(&pod_labels) });
-        let metadata = Stencil::cut(metadata, &["/annotations/jitsictl.dev~1roll"]);
+        let metadata = Stencil::cut(&metadata, &[&["annotations", labels::ROLL]]);
         let filling = |hole: &Hole| match hole {
             Hole::Env => text_of(&Json::Array(env(workload, &self.user_secrets, variables))),
-            Hole::Ports => text_of(&ports.iter().map(port).collect()),
+            Hole::Ports => text_of(&ports.iter().map(port).collect::<Json>()),
         };
         let fillings = self.holes.iter().map(filling).collect();
         Template { metadata, spec: Arc::clone(&self.spec), fillings }

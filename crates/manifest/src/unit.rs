@@ -274,8 +274,26 @@ impl Desired {
 /// A short, stable hash of text: the first 10 bytes of its SHA-256, in hex.
 #[must_use]
 pub fn short_hash(text: impl AsRef<[u8]>) -> String {
-    let digest = Sha256::digest(text.as_ref());
-    digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text.as_ref()))
+}
+
+/// The [`short_hash`] of a text that comes in pieces.
+#[derive(Clone, Default)]
+pub(crate) struct ShortHash(Sha256);
+
+impl ShortHash {
+    pub(crate) fn push(&mut self, piece: &str) {
+        self.0.update(piece);
+    }
+
+    pub(crate) fn finish(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
+fn hex(digest: &[u8]) -> String {
+    let nibbles = digest.iter().take(10).flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
 }
 
 #[cfg(test)]
@@ -301,5 +319,15 @@ mod tests {
             assert_eq!(unit.to_string().parse::<UnitId>().unwrap(), unit);
         }
         assert!("bridge eu".parse::<UnitId>().is_err());
+    }
+
+    #[test]
+    fn a_text_in_pieces_has_the_hash_of_the_whole() {
+        let mut pieces = ShortHash::default();
+        pieces.push("a");
+        pieces.push("bc");
+        // Of the standard's own example.
+        assert_eq!(short_hash("abc"), "ba7816bf8f01cfea4141");
+        assert_eq!(pieces.finish(), short_hash("abc"));
     }
 }
