@@ -188,7 +188,8 @@ impl Cluster {
 
     /// The Service that has the node port, if Services can be listed across namespaces.
     async fn holder_of(&self, port: u16) -> Option<String> {
-        let services: Vec<Json> = self.pages(Kind::Service, None, None).await.ok()?;
+        let request = || Request::kind("list", Method::GET, Kind::Service, None);
+        let services: Vec<Json> = self.all_pages(request, Some).await.ok()?;
         let has = |service: &&Json| {
             let spec = service.get("spec");
             let ports = spec.and_then(|spec| spec.get("ports")?.as_array());

@@ -10,6 +10,7 @@ use kube::client::AuthError;
 use kube::config::{ExecInteractiveMode, KubeConfigOptions};
 use tokio::sync::Semaphore;
 
+use crate::client;
 use crate::stranger::Strangers;
 use crate::tally::Tally;
 use crate::wire::Breaker;
@@ -281,7 +282,7 @@ async fn config_of(kubeconfigs: &Kubeconfigs, context: &str, options: &Options) 
 /// happens in a thread of its own, which nobody waits for longer than the limit, not even at the end of the process.
 async fn client_of(config: kube::Config, limit: Duration) -> Result<Client, ErrorKind> {
     if config.auth_info.exec.is_none() && config.auth_info.auth_provider.is_none() {
-        return Client::try_from(config).map_err(|error| unusable(&error));
+        return client::of(config).map_err(|error| unusable(&error));
     }
     let (done, result) = tokio::sync::oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
@@ -290,7 +291,7 @@ async fn client_of(config: kube::Config, limit: Duration) -> Result<Client, Erro
         .spawn(move || {
             let _entered = runtime.enter();
             // Nobody listens any more when the limit has passed.
-            let _ = done.send(Client::try_from(config));
+            let _ = done.send(client::of(config));
         })
         .map_err(|error| ErrorKind::Credentials(error.to_string()))?;
     match tokio::time::timeout(limit, result).await {

@@ -12,6 +12,7 @@
 
 mod apply;
 mod cache;
+mod client;
 mod conflict;
 mod connect;
 mod credentials;
@@ -22,6 +23,7 @@ mod fields;
 mod identity;
 mod immutable;
 mod inventory;
+mod items;
 mod kubeconfig;
 pub mod lease;
 mod lifetime;

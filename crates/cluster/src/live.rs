@@ -14,24 +14,6 @@ use serde_json::{Map, Value as Json};
 
 use crate::Cluster;
 
-/// One page of a LIST.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Page<T> {
-    #[serde(default)]
-    pub(crate) metadata: PageMeta,
-    /// An empty list of names is `null`.
-    pub(crate) items: Option<Vec<T>>,
-}
-
-/// Where the next page begins, and which version of the whole it is.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct PageMeta {
-    #[serde(default, rename = "continue")]
-    pub(crate) next: String,
-    #[serde(default, rename = "resourceVersion")]
-    pub(crate) version: String,
-}
-
 /// An object, its managed fields read only as far as we use them: they are half of what a server sends. What is not its
 /// metadata stays the text that came: a page of workloads never stands in memory in pieces.
 #[derive(Debug)]

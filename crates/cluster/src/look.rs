@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::inventory::Shelf;
-use crate::live::{Listed, Page};
+use crate::live::Listed;
 use crate::wire::{Request, escape};
 use crate::{Cluster, ClusterError, ErrorKind, inventory, pods, record};
 
@@ -31,7 +31,7 @@ pub struct Look {
 }
 
 /// More than a large fleet has of a kind, so that one LIST does: what a server reads for it fits into memory easily.
-const PAGE: &str = "2500";
+pub(crate) const PAGE: &str = "2500";
 
 impl Cluster {
     /// Looks at everything of the fleet in this cluster. A kind that may not be listed, or is not known there, leaves
@@ -85,9 +85,10 @@ impl Cluster {
     /// `KindMissing` when the cluster does not know the kind.
     pub async fn list(&self, kind: Kind, fleet: &FleetName) -> Result<Vec<LiveObject>, ClusterError> {
         let selector = format!("{}={fleet}", labels::FLEET);
-        let listed: Vec<Listed> = self.pages(kind, Some(self.namespace()), Some(&selector)).await?;
-        let ours = listed.into_iter().filter(|object| !object.is_controlled());
-        Ok(ours.map(|object| object.into_live(self, kind)).collect())
+        let request =
+            || Request::kind("list", Method::GET, kind, Some(self.namespace())).query("labelSelector", &selector);
+        let live = |found: Listed| (!found.is_controlled()).then(|| found.into_live(self, kind));
+        self.all_pages(request, live).await
     }
 
     /// The fleet's pods.
@@ -98,8 +99,7 @@ impl Cluster {
         let selector = format!("{}={fleet}", labels::FLEET);
         let path = format!("/api/v1/namespaces/{}/pods", escape(self.namespace()));
         let request = || Request::path("list", Method::GET, path.clone(), "pods").query("labelSelector", &selector);
-        let listed: Vec<Listed> = self.all_pages(request).await?;
-        Ok(listed.into_iter().filter_map(|pod| pods::read(&pod.into_body())).collect())
+        self.all_pages(request, |pod: Listed| pods::read(&pod.into_body())).await
     }
 
     /// The nodes; `None` where they may not be listed.
@@ -108,30 +108,19 @@ impl Cluster {
     /// When the cluster can't be asked.
     pub async fn nodes(&self) -> Result<Option<Vec<NodeView>>, ClusterError> {
         let request = || Request::path("list", Method::GET, "/api/v1/nodes".to_owned(), "nodes");
-        match self.all_pages::<Listed>(request).await {
-            Ok(nodes) => Ok(Some(nodes.into_iter().filter_map(|found| node(&found.into_body())).collect())),
+        match self.all_pages(request, |found: Listed| node(&found.into_body())).await {
+            Ok(nodes) => Ok(Some(nodes)),
             Err(error) if matches!(error.kind, ErrorKind::Forbidden { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    pub(crate) async fn pages<T: DeserializeOwned>(
+    /// What is made of each item of a LIST. Items are read as they come in.
+    pub(crate) async fn all_pages<T: DeserializeOwned, R: Send>(
         &self,
-        kind: Kind,
-        namespace: Option<&str>,
-        selector: Option<&str>,
-    ) -> Result<Vec<T>, ClusterError> {
-        self.all_pages(|| {
-            let request = Request::kind("list", Method::GET, kind, namespace);
-            match selector {
-                Some(selector) => request.query("labelSelector", selector),
-                None => request,
-            }
-        })
-        .await
-    }
-
-    async fn all_pages<T: DeserializeOwned>(&self, request: impl Fn() -> Request) -> Result<Vec<T>, ClusterError> {
+        request: impl Fn() -> Request,
+        read: impl Fn(T) -> Option<R> + Send + Sync,
+    ) -> Result<Vec<R>, ClusterError> {
         let mut all = Vec::new();
         let mut next = String::new();
         loop {
@@ -139,9 +128,7 @@ impl Cluster {
             if !next.is_empty() {
                 request = request.query("continue", &next);
             }
-            let page: Page<T> = self.read(request).await?;
-            all.extend(page.items.into_iter().flatten());
-            next = page.metadata.next;
+            next = self.read_list(request, |item| all.extend(read(item))).await?.next;
             if next.is_empty() {
                 return Ok(all);
             }

@@ -11,7 +11,6 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::live::Page;
 use crate::wire::Request;
 use crate::{Cluster, ClusterError, ErrorKind};
 
@@ -96,15 +95,14 @@ impl Cluster {
             if !next.is_empty() {
                 request = request.query("continue", &next);
             }
-            let page: Page<Named> = self.read(request).await?;
-            for Named { metadata } in page.items.into_iter().flatten() {
+            let note = |Named { metadata }: Named| {
                 let managers = metadata.managed_fields.iter().map(|entry| entry.manager.as_str());
                 let owner = owner(metadata.labels.get(labels::FLEET).map(String::as_str), managers);
                 if let Some(owner) = owner {
                     names.insert(metadata.name, owner);
                 }
-            }
-            next = page.metadata.next;
+            };
+            next = self.read_list(request, note).await?.next;
             if next.is_empty() {
                 return Ok(names);
             }

@@ -6,12 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Method, header};
+use http_body_util::BodyExt as _;
 use kube::client::Body;
 use manifest::{Kind, ObjectRef, Scope};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use tokio::time::Instant;
 
+use crate::items::{Items, PageMeta};
 use crate::refusal::{Asked, Refusal};
 use crate::{Cluster, ClusterError, ErrorKind};
 
@@ -32,6 +34,12 @@ pub(crate) struct Request {
     content: Option<(&'static str, Vec<u8>)>,
     deadline: Option<Duration>,
     urgent: bool,
+}
+
+/// What an answer of 2xx says before its body.
+struct Head {
+    code: u16,
+    warnings: Vec<String>,
 }
 
 /// A 2xx answer.
@@ -161,8 +169,9 @@ pub(crate) fn escape(text: &str) -> String {
 impl Cluster {
     /// Asks, and returns what came.
     pub(crate) async fn ask(&self, mut request: Request) -> Result<Answer, (Failure, Request)> {
-        match self.ask_quietly(&mut request).await {
-            Ok(answer) => Ok(answer),
+        let mut body = Vec::new();
+        match self.ask_quietly(&mut request, &mut |piece| body.extend_from_slice(piece)).await {
+            Ok(Head { code, warnings }) => Ok(Answer { code, warnings, body }),
             Err(failure) => Err((failure, request)),
         }
     }
@@ -178,12 +187,35 @@ impl Cluster {
         self.parse(&answer.body)
     }
 
+    /// Asks for a page of a LIST, and hands on each item while the next ones come in. When it fails, some may have been
+    /// handed on.
+    pub(crate) async fn read_list<T: DeserializeOwned>(
+        &self,
+        mut request: Request,
+        mut each: impl FnMut(T) + Send,
+    ) -> Result<PageMeta, ClusterError> {
+        let (mut items, mut garbled) = (Items::default(), None);
+        let mut take = |piece: &[u8]| {
+            items.push(piece, |item| match serde_json::from_slice(item) {
+                Ok(item) => each(item),
+                Err(error) => garbled = garbled.take().or(Some(error)),
+            });
+        };
+        if let Err(failure) = self.ask_quietly(&mut request, &mut take).await {
+            return Err(self.explain(failure, &request));
+        }
+        let end = items.finish();
+        garbled.map_or(end, Err).map_err(|garbled| self.garbled(&garbled))
+    }
+
     pub(crate) fn parse<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClusterError> {
+        serde_json::from_slice(body).map_err(|garbled| self.garbled(&garbled))
+    }
+
+    fn garbled(&self, garbled: &serde_json::Error) -> ClusterError {
         // serde_json's message names a line and a column, and at most a token: an unexpected string it would quote.
-        serde_json::from_slice(body).map_err(|garbled| {
-            let why = format!("unexpected JSON at line {}, column {}", garbled.line(), garbled.column());
-            self.error(ErrorKind::Garbled(why))
-        })
+        let why = format!("unexpected JSON at line {}, column {}", garbled.line(), garbled.column());
+        self.error(ErrorKind::Garbled(why))
     }
 
     pub(crate) fn explain(&self, failure: Failure, request: &Request) -> ClusterError {
@@ -233,7 +265,7 @@ impl Cluster {
         }
     }
 
-    async fn ask_quietly(&self, request: &mut Request) -> Result<Answer, Failure> {
+    async fn ask_quietly(&self, request: &mut Request, take: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Head, Failure> {
         let mut deadline = request.deadline.unwrap_or(self.0.limits.request);
         let built = request.build().map_err(Failure::Silent)?;
         // The deadline runs from here: waiting for our own turn is not the cluster's fault.
@@ -253,9 +285,9 @@ impl Cluster {
             Some(_) => tokio::select! {
                 biased;
                 () = tokio::time::sleep(deadline) => None,
-                outcome = self.exchange(built) => Some(outcome),
+                outcome = self.exchange(built, take) => Some(outcome),
             },
-            None => tokio::time::timeout(deadline, self.exchange(built)).await.ok(),
+            None => tokio::time::timeout(deadline, self.exchange(built, take)).await.ok(),
         };
         let code = match &outcome {
             Some(Ok(Ok(answer))) => answer.code,
@@ -276,17 +308,26 @@ impl Cluster {
         }
     }
 
-    async fn exchange(&self, request: http::Request<Body>) -> Result<Result<Answer, Refusal>, kube::Error> {
+    /// Sends a request, and hands on the body of a 2xx answer as it comes in.
+    async fn exchange(
+        &self,
+        request: http::Request<Body>,
+        take: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<Result<Head, Refusal>, kube::Error> {
         let response = self.0.client.send(request).await?;
-        let (head, body) = response.into_parts();
-        let body = body.collect_bytes().await?;
+        let (head, mut body) = response.into_parts();
         let code = head.status.as_u16();
         if !head.status.is_success() {
-            return Ok(Err(Refusal::read(code, &body)));
+            return Ok(Err(Refusal::read(code, &body.collect_bytes().await?)));
+        }
+        while let Some(frame) = body.frame().await {
+            if let Some(piece) = frame?.data_ref() {
+                take(piece);
+            }
         }
         let warnings = head.headers.get_all(header::WARNING).iter().filter_map(|value| value.to_str().ok());
         let warnings = warnings.flat_map(crate::warning::read).collect();
-        Ok(Ok(Answer { code, warnings, body: body.into() }))
+        Ok(Ok(Head { code, warnings }))
     }
 
     /// What a failure below HTTP means.

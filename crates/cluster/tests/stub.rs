@@ -212,14 +212,19 @@ async fn a_busy_server_is_not_asked_again_behind_our_back() {
 
 #[tokio::test]
 async fn an_optional_kind_that_is_missing_is_noted() {
-    let (address, _) = stub(Duration::ZERO, |what| {
-        if what.contains("httproutes") { (404, &[], json!("404 page not found")) } else { (200, &[], json!({})) }
+    let (address, _) = stub(Duration::ZERO, |what| match what {
+        _ if what.contains("httproutes") => (404, &[], json!("404 page not found")),
+        _ if what.contains("secrets") => (200, &[], json!({})),
+        _ => (200, &[], json!({ "items": null })),
     })
     .await;
     let cluster = connected(&format!("http://{address}"), Limits::default()).await;
-    let error = cluster.list(Kind::HttpRoute, &"meet".parse().unwrap()).await.unwrap_err();
+    let fleet = "meet".parse().unwrap();
+    let error = cluster.list(Kind::HttpRoute, &fleet).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::KindMissing(Kind::HttpRoute));
-    assert!(cluster.list(Kind::Service, &"meet".parse().unwrap()).await.unwrap().is_empty());
+    assert!(cluster.list(Kind::Service, &fleet).await.unwrap().is_empty());
+    let error = cluster.list(Kind::Secret, &fleet).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Garbled(_)), "what is no list is no empty list: {error}");
 }
 
 fn program(folder: &Path, text: &str) -> Json {

@@ -15,13 +15,10 @@ use super::hub::{Brought, Hub};
 use super::lines::{Event, Lines, What};
 use super::pace::{GOOD, Pace, QUIET, SETTLED};
 use super::subject::{Item, Subject};
-use crate::live::{Listed, Page};
+use crate::live::Listed;
+use crate::look::PAGE;
 use crate::refusal::Refusal;
 use crate::{ClusterError, ErrorKind};
-
-/// A page is in memory as text before it is read. A fleet that has more of a kind is so large that a few more requests
-/// in an hour don't matter.
-const PAGE: &str = "500";
 
 pub(super) struct Stream {
     hub: Arc<Hub>,
@@ -138,18 +135,18 @@ impl Stream {
                 request = request.query("resourceVersion", version).query("resourceVersionMatch", "NotOlderThan");
             }
             hub.count(*subject, |requests| requests.lists += 1);
-            let page: Page<Listed> = hub.cluster.read(request.within(hub.cluster.0.limits.list)).await?;
-            for found in page.items.into_iter().flatten() {
+            let put = |found: Listed| {
                 let name = found.name().to_owned();
                 if hub.knows(*subject, &name, found.version()) {
                     listing.insert(name, None);
                 } else if let Some(item) = subject.read(&hub.cluster, found) {
                     listing.insert(name, Some(item));
                 }
-            }
-            next = page.metadata.next;
+            };
+            let page = hub.cluster.read_list(request.within(hub.cluster.0.limits.list), put).await?;
+            next = page.next;
             if next.is_empty() {
-                let version = page.metadata.version;
+                let version = page.version;
                 hub.listed(*subject, listing, version.clone(), asked, matches!(from, From::Now));
                 return Ok(version);
             }
