@@ -142,27 +142,10 @@ impl UnitBuilder {
     pub fn finish(mut self) -> Unit {
         self.drafts.sort_by_key(|draft| draft.object.kind);
         let cuts: Vec<Cut> = self.drafts.into_iter().map(Cut::new).collect();
-        let mut roll = ShortHash::default();
-        let mut digests = Vec::with_capacity(cuts.len());
-        for cut in &cuts {
-            let mut digest = ShortHash::default();
-            // Without the number of replicas, which replaces nothing.
-            cut.filled("", "", "null", |values| {
-                for piece in cut.stencil.pieces(values) {
-                    digest.push(piece);
-                    if cut.part == Part::Roll {
-                        roll.push(piece);
-                    }
-                }
-            });
-            digest.push(&format!("\n{}\n{:?}", cut.replicas, cut.secrets));
-            digests.push(digest.finish());
-            if cut.part == Part::Roll {
-                roll.push("\n");
-            }
-        }
-        let roll = roll.finish();
-        let manifests = cuts.into_iter().zip(digests).map(|(cut, digest)| cut.finish(&roll, digest)).collect();
+        let digests: Vec<String> = cuts.iter().map(Cut::digest).collect();
+        let rolled = cuts.iter().zip(&digests).filter(|(cut, _)| cut.part == Part::Roll);
+        let roll = short_hash(rolled.map(|(_, digest)| digest.as_str()).collect::<Vec<_>>().join("\n"));
+        let manifests = cuts.into_iter().zip(digests).map(|(cut, digest)| cut.finish(&roll, &digest)).collect();
         Unit {
             id: self.id,
             manifests,
@@ -209,8 +192,16 @@ impl Cut {
         }
     }
 
-    fn finish(self, roll: &str, digest: String) -> Manifest {
-        let intent = if self.template.is_some() { short_hash(format!("{digest}\n{roll}")) } else { digest };
+    /// The hash of all but the number of replicas, which replaces nothing, and where secrets come from.
+    fn digest(&self) -> String {
+        let mut digest = ShortHash::default();
+        self.filled("", "", "null", |values| self.stencil.pieces(values).for_each(|piece| digest.push(piece)));
+        digest.finish()
+    }
+
+    fn finish(self, roll: &str, digest: &str) -> Manifest {
+        let roll_of_pods = if self.template.is_some() { roll } else { "" };
+        let intent = short_hash(format!("{digest}\n{}\n{:?}\n{roll_of_pods}", self.replicas, self.secrets));
         let body = self.filled(&intent, roll, &self.replicas, |values| self.stencil.fill(values));
         Manifest { object: self.object, body: Body::of_text(body), secrets: self.secrets, part: self.part }
     }

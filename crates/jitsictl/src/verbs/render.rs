@@ -58,7 +58,13 @@ pub(super) fn run(context: &Context, arguments: &Render) -> Result<Exit, Error> 
         let objects: Vec<Rendered<'_>> = objects.map(|(unit, manifest)| listed(unit, manifest)).collect();
         context.printer.json(&Listing { objects })?;
     } else {
-        context.printer.bytes(yaml(objects).as_bytes())?;
+        let objects: Vec<_> = objects.collect();
+        let chunks: Vec<_> = objects.chunks(16).collect();
+        manifest::parallel::stream(
+            &chunks,
+            |chunk| yaml(chunk.iter().copied()),
+            |text| context.printer.bytes(text.as_bytes()),
+        )?;
     }
     Ok(Exit::Converged)
 }
@@ -94,16 +100,11 @@ fn listed<'a>(unit: &Unit, manifest: &'a Manifest) -> Rendered<'a> {
 
 /// The objects as one YAML stream, each with its cluster and unit above it.
 pub fn yaml<'a>(objects: impl IntoIterator<Item = (&'a Unit, &'a Manifest)>) -> String {
-    let objects: Vec<_> = objects.into_iter().collect();
-    let chunks: Vec<_> = objects.chunks(16).collect();
-    manifest::parallel::map(&chunks, |chunk| {
-        let mut out = String::with_capacity(chunk.len() * 4096);
-        for (unit, manifest) in *chunk {
-            document(&mut out, unit, manifest);
-        }
-        out
-    })
-    .concat()
+    let mut out = String::with_capacity(1 << 16);
+    for (unit, manifest) in objects {
+        document(&mut out, unit, manifest);
+    }
+    out
 }
 
 fn document(out: &mut String, unit: &Unit, manifest: &Manifest) {
