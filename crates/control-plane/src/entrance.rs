@@ -28,7 +28,7 @@ pub(crate) fn render(fleet: &Fleet, allocations: &Allocations) -> String {
         times: Times::default(),
         // Whatever is in front of us in a cluster has an address that is no client's.
         trusted: CLUSTER_NETWORKS.iter().map(|network| (*network).to_owned()).collect(),
-        regions: Vec::new(),
+        regions: fleet.control.haproxy.regions.clone(),
         snippet: fleet.control.haproxy.snippet.clone(),
     })
 }

@@ -8,6 +8,8 @@
 
 use std::fmt::Write as _;
 
+use ipnet::IpNet;
+
 /// Everything the text depends on.
 #[derive(Debug, Clone)]
 pub struct HaproxyConfig {
@@ -29,8 +31,8 @@ pub struct HaproxyConfig {
     pub times: Times,
     /// Proxies in front of us, whose word about the client is taken.
     pub trusted: Vec<String>,
-    /// Which clients are in which region: networks, then the region's name.
-    pub regions: Vec<(Vec<String>, String)>,
+    /// Which clients are in which region; of several networks that have a client, the last counts.
+    pub regions: Vec<(IpNet, String)>,
     /// The user's own lines, at the end of the frontend.
     pub snippet: Option<String>,
 }
@@ -213,27 +215,29 @@ fn frontend(out: &mut String, config: &HaproxyConfig) {
 /// Who the client is and where, said by nobody but us and whom we trust.
 fn clients(out: &mut String, config: &HaproxyConfig) {
     if config.trusted.is_empty() {
-        out.push_str("    http-request del-header X-Forwarded-For\n    http-request set-var(txn.client) src\n");
+        out.push_str(
+            "    http-request del-header X-Forwarded-For
+    http-request del-header X-Proxy-Region
+    http-request set-var(txn.client) src
+",
+        );
     } else {
         let trusted = config.trusted.join(" ");
         let _ = write!(
             out,
             "    acl trusted src {trusted}
     http-request del-header X-Forwarded-For if !trusted
+    http-request del-header X-Proxy-Region if !trusted
     http-request set-var(txn.client) src
     http-request set-var(txn.client) req.hdr_ip(x-forwarded-for,-1) if trusted {{ req.hdr(x-forwarded-for) -m found }}
 "
         );
     }
     out.push_str("    option forwardfor\n");
-    if !config.regions.is_empty() {
-        out.push_str("    http-request del-header X-Proxy-Region\n");
-    }
-    for (networks, region) in &config.regions {
-        let networks = networks.join(" ");
+    for (network, region) in &config.regions {
         let _ = writeln!(
             out,
-            "    http-request set-header X-Proxy-Region {region} if {{ var(txn.client) -m ip {networks} }}"
+            "    http-request set-header X-Proxy-Region {region} if {{ var(txn.client) -m ip {network} }}"
         );
     }
 }

@@ -14,20 +14,20 @@ use crate::prosody::{HTTP_PORT, XMPP_PORT};
 /// Adds a policy per component.
 pub(crate) fn render(fleet: &Fleet, unit: &mut UnitBuilder) {
     let monitored = fleet.monitoring.enabled;
-    let metrics = |port: u16| monitored.then(|| rule(vec![any_pod()], json!(port)));
+    let metrics = |port: u16, from: Json| monitored.then(|| rule(vec![from], json!(port)));
 
     let mut prosody = vec![xmpp(fleet), rule(vec![pods(fleet, Component::Web)], json!(HTTP_PORT))];
-    prosody.extend(metrics(HTTP_PORT));
+    prosody.extend(metrics(HTTP_PORT, prometheus()));
     policy(fleet, unit, Component::Prosody, prosody);
 
-    policy(fleet, unit, Component::Jicofo, metrics(REST_PORT).into_iter().collect());
+    policy(fleet, unit, Component::Jicofo, metrics(REST_PORT, prometheus()).into_iter().collect());
 
     // By name: the number differs between image eras.
     policy(fleet, unit, Component::Web, vec![rule(vec![pods(fleet, Component::Haproxy)], json!("http"))]);
 
     let mut haproxy =
         vec![rule(Vec::new(), json!(ENTRANCE_PORT)), rule(vec![pods(fleet, Component::Haproxy)], json!(PEER_PORT))];
-    haproxy.extend(metrics(METRICS_PORT));
+    haproxy.extend(metrics(METRICS_PORT, any_pod()));
     policy(fleet, unit, Component::Haproxy, haproxy);
 }
 
@@ -65,9 +65,14 @@ fn pods(fleet: &Fleet, component: Component) -> Json {
     } } })
 }
 
-/// Pods of any namespace: where Prometheus runs is not ours to know.
+/// Pods of any namespace: for a port on which there is nothing but metrics.
 fn any_pod() -> Json {
     json!({ "namespaceSelector": {} })
+}
+
+/// Prometheus, in whatever namespace it runs: for ports on which orders are taken, too.
+fn prometheus() -> Json {
+    json!({ "namespaceSelector": {}, "podSelector": { "matchLabels": { labels::NAME: "prometheus" } } })
 }
 
 /// Admits these (nobody named: everybody) to a port.
@@ -112,7 +117,11 @@ mod tests {
         assert_eq!(http["from"][0]["podSelector"]["matchLabels"][labels::NAME], "web");
         assert!(http["from"].as_array().unwrap().len() == 1);
         fleet.monitoring.enabled = true;
-        assert_eq!(ingress(&fleet, "jicofo")[0]["ports"][0]["port"], 8888);
+        for (component, at, port) in [("jicofo", 0, 8888), ("prosody", 2, 5280)] {
+            let rule = &ingress(&fleet, component)[at];
+            assert_eq!(rule["ports"][0]["port"], port);
+            assert_eq!(rule["from"][0]["podSelector"]["matchLabels"][labels::NAME], "prometheus", "{component}");
+        }
     }
 
     #[test]

@@ -157,8 +157,9 @@ fn static_files_of_two_releases_are_never_mixed() {
 #[test]
 fn clients_and_regions_are_told_by_us_only() {
     let mut site = Site::new(48, &["r1"]);
+    let region = |network: &str, name: &str| (network.parse().unwrap(), name.to_owned());
     site.config.regions =
-        vec![(vec!["127.0.0.0/8".into()], "eu".into()), (vec!["203.0.113.0/24".into()], "asia".into())];
+        vec![region("203.0.0.0/8", "mars"), region("127.0.0.0/8", "eu"), region("203.0.113.0/24", "asia")];
     site.write();
     site.start(0);
     let forged = "X-Forwarded-For: 203.0.113.9\r\nX-Proxy-Region: mars\r\n";
@@ -172,6 +173,21 @@ fn clients_and_regions_are_told_by_us_only() {
     let (_, head) = site.try_ask(0, "GET /x", forged).unwrap();
     assert_eq!(header(&head, "x-region").unwrap(), "asia");
     assert_eq!(header(&head, "x-client").unwrap(), "203.0.113.9");
+}
+
+#[test]
+fn without_a_map_a_region_is_said_by_a_trusted_edge_or_by_nobody() {
+    let mut site = Site::new(53, &["r1"]);
+    site.start(0);
+    let claim = "X-Proxy-Region: mars\r\n";
+    let (_, head) = site.try_ask(0, "GET /x", claim).unwrap();
+    assert!(header(&head, "x-region").is_none_or(|region| region.trim().is_empty()), "{head}");
+    site.stop(0);
+    site.config.trusted = vec!["127.0.0.0/8".into()];
+    site.write();
+    site.start(0);
+    let (_, head) = site.try_ask(0, "GET /x", claim).unwrap();
+    assert_eq!(header(&head, "x-region").unwrap(), "mars");
 }
 
 #[test]

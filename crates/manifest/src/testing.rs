@@ -96,7 +96,7 @@ pub fn fleet(release: &str, shards: &[&str]) -> Fleet {
             xmpp: XmppExpose::LoadBalancer,
             xmpp_annotations: BTreeMap::new(),
             xmpp_source_ranges: Vec::new(),
-            haproxy: Haproxy { workload: haproxy(), replicas: 2, snippet: None },
+            haproxy: Haproxy { workload: haproxy(), replicas: 2, snippet: None, regions: Vec::new() },
             expose: Expose::Internal,
         },
         data: Data { home: cluster("frankfurt"), pools: vec![pool] },

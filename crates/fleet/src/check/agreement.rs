@@ -29,6 +29,7 @@ pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
     }
     relays(ctx, fleet);
     regions(ctx, fleet);
+    mapped_regions(ctx, fleet);
     channel(ctx, fleet);
 }
 
@@ -111,9 +112,25 @@ fn regions(ctx: &Context<'_>, fleet: &Fleet) {
         );
         let label = ctx.key_label(&format!("control.shards.{first}"));
         ctx.push(Problem::warning(message).at(label).hint(format!(
-            "add {} to XMPP_MODULES or XMPP_MUC_MODULES, and let the edge send X-Proxy-Region; until then bridges are chosen by load alone",
+            "add {} to XMPP_MODULES or XMPP_MUC_MODULES, and name people's networks in `control.haproxy.regions` or let the edge send X-Proxy-Region; until then bridges are chosen by load alone",
             REGION_MODULES.join(", ")
         )));
+    }
+}
+
+/// People of a region without bridges are served by load alone, as if they were nowhere.
+fn mapped_regions(ctx: &Context<'_>, fleet: &Fleet) {
+    let known: BTreeSet<&str> = fleet.clusters.values().filter_map(|cluster| cluster.region.as_deref()).collect();
+    let mapped: BTreeSet<&str> = fleet.control.haproxy.regions.iter().map(|(_, region)| region.as_str()).collect();
+    for region in mapped.difference(&known) {
+        let label = ctx.key_label(&format!("control.haproxy.regions.{region}"));
+        let named = known.iter().map(|region| format!("`{region}`")).collect::<Vec<_>>().join(", ");
+        let hint = if named.is_empty() {
+            "say `region` at each cluster with bridges".to_owned()
+        } else {
+            format!("the clusters' regions are {named}")
+        };
+        ctx.push(Problem::warning(format!("no cluster is in region `{region}`")).at(label).hint(hint));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{Storage, Workload};
@@ -67,6 +68,8 @@ pub struct Haproxy {
     pub replicas: u16,
     /// Text that is appended to the rendered configuration.
     pub snippet: Option<String>,
+    /// Which network of clients is in which region, wider networks first.
+    pub regions: Vec<(IpNet, String)>,
 }
 
 /// How other clusters reach each shard's prosody.

@@ -99,6 +99,8 @@ pub(crate) struct Haproxy {
     pub(crate) replicas: Option<u16>,
     /// Text that is appended to the rendered configuration.
     pub(crate) snippet: Option<String>,
+    /// Where people are: region of the clusters → networks of clients. The most specific network counts.
+    pub(crate) regions: Map<Vec<String>>,
 }
 
 /// How other clusters reach each shard's prosody.

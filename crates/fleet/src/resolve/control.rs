@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::context::Context;
 use super::env::Environment;
 use super::workload::{Scope, storage, workload};
@@ -39,6 +41,7 @@ pub(crate) fn control(ctx: &Context<'_>, env: &Environment, fleet: &Scope<'_>, r
             workload: haproxy?,
             replicas: raw.haproxy.replicas.unwrap_or(2),
             snippet: raw.haproxy.snippet.clone(),
+            regions: regions(ctx, &raw.haproxy.regions),
         },
         expose: expose(ctx, raw)?,
     })
@@ -94,6 +97,29 @@ fn ranges(ctx: &Context<'_>, written: &[String]) -> Vec<String> {
         }
     }
     written.to_vec()
+}
+
+/// A region's name ends up in a header that prosody reads.
+fn regions(ctx: &Context<'_>, written: &raw::Map<Vec<String>>) -> Vec<(IpNet, String)> {
+    let mut regions = Vec::new();
+    for (region, networks) in written {
+        let path = format!("control.haproxy.regions.{region}");
+        if region.is_empty() || !region.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
+            ctx.error(&path, format!("`{region}` is no name of a region"), "use letters, digits, `-`, `_` and `.`");
+        }
+        for (i, network) in networks.iter().enumerate() {
+            match network.parse::<IpNet>() {
+                Ok(network) => regions.push((network, region.clone())),
+                Err(_) => ctx.error(
+                    &format!("{path}.{i}"),
+                    format!("`{network}` is no address range"),
+                    "write it as 198.51.100.0/24",
+                ),
+            }
+        }
+    }
+    regions.sort_by_key(|(network, _)| (network.prefix_len(), *network));
+    regions
 }
 
 fn xmpp(ctx: &Context<'_>, raw: &raw::Control) -> Option<XmppExpose> {

@@ -32,7 +32,7 @@ fn rendered(servers: Vec<Slot>) -> String {
         resolve: true,
         times: Times::default(),
         trusted: vec!["10.0.0.0/8".to_owned()],
-        regions: vec![(vec!["192.0.2.0/24".to_owned()], "osl".to_owned())],
+        regions: vec![("192.0.2.0/24".parse().unwrap(), "osl".to_owned())],
         snippet: None,
     })
 }
