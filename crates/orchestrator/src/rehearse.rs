@@ -7,7 +7,7 @@ use fleet::load::Loaded;
 use futures::future::join_all;
 use manifest::{ObjectRef, UnitId};
 use plan::compare::differences;
-use plan::{Difference, Field, Known, Reason};
+use plan::{Difference, Field, Known, Plan, Reason};
 
 use crate::desire;
 use crate::execute::failure;
@@ -37,7 +37,7 @@ pub async fn plan(loaded: &Loaded, options: &Options) -> Result<PlanReport, Fata
         size: (fleet.clusters.len(), fleet.control.shards.len(), bridges),
         live: round.live(),
         unreachable: unreachable.collect(),
-        plan: round.plan,
+        plan: Plan { forecast: round.forecast(&session), ..round.plan },
         refused,
     })
 }

@@ -6,8 +6,8 @@ use cluster::Look;
 use fleet::{ClusterName, Plane, ShardName};
 use manifest::{Allocations, Desired, Kind, ObjectRef, UnitId};
 use plan::{
-    Blocked, BlockedBy, Generation, Inputs, Known, Live, NamespaceState, Observed, Plan, Policy, Record, Removal,
-    Witness,
+    Blocked, BlockedBy, Forecast, Generation, Inputs, Known, Live, NamespaceState, Observed, Plan, Policy, Record,
+    Removal, Witness,
 };
 
 use crate::desire::{Desire, desire};
@@ -103,6 +103,21 @@ impl Round {
             self.proxies = look::proxies(session, senses, &self.observed).await;
         }
         self
+    }
+
+    /// What this round's plan comes to.
+    pub(crate) fn forecast(&self, session: &Session<'_>) -> Forecast {
+        let inputs = Inputs {
+            fleet: &session.loaded.fleet,
+            desired: &self.desire.desired,
+            pending: &self.desire.pending,
+            held: &self.desire.held,
+            observed: &self.observed,
+            record: &self.record,
+            policy: &self.policy,
+            now: session.now(),
+        };
+        plan::forecast(&inputs, &self.plan)
     }
 
     /// Who is on the fleet now, if every slot's jicofo says.

@@ -174,7 +174,7 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What waits.
     pub blocked: Vec<Blocked>,
-    /// What is to come.
+    /// What is to come, where somebody asked for it.
     pub forecast: Forecast,
 }
 

@@ -18,10 +18,12 @@ pub mod policy;
 pub mod record;
 pub mod step;
 
+mod forecast;
 mod planner;
 
 pub use change::{BlastRadius, Blocked, BlockedBy, Change, Difference, Field, Forecast, Live, Plan};
 pub use evidence::{Known, Reason, Seen, Source};
+pub use forecast::forecast;
 pub use health::Health;
 pub use object::{LiveBody, LiveObject};
 pub use observed::{

@@ -81,7 +81,15 @@ impl Stage {
     }
 
     fn plan(&self) -> Plan {
-        plan(&Inputs {
+        self.asked(plan)
+    }
+
+    fn forecast(&self) -> Vec<String> {
+        self.asked(|inputs| plan::forecast(inputs, &plan(inputs))).lines
+    }
+
+    fn asked<T>(&self, ask: impl FnOnce(&Inputs<'_>) -> T) -> T {
+        ask(&Inputs {
             fleet: &self.fleet,
             desired: &self.desired(),
             pending: &BTreeMap::new(),
@@ -161,6 +169,23 @@ fn kinds(plan: &Plan) -> Vec<String> {
             Step::Forget { unit, objects, .. } => format!("forget {} of {unit}", objects.len()),
         })
         .collect()
+}
+
+#[test]
+fn what_is_to_come_is_what_the_plans_after_this_one_do() {
+    let mut stage = Stage::empty(split());
+    assert_eq!(stage.forecast(), ["then nothing is left to do"]);
+    stage.run();
+    assert!(stage.forecast().is_empty(), "{:?}", stage.forecast());
+    stage.change_bridges();
+    let replaced = "2 bridges and recorders are replaced one at a time, each when nobody is on it";
+    assert_eq!(stage.forecast(), [replaced, "then nothing is left to do"]);
+    stage.people_on_bridge(1, 4);
+    let left = "then still waiting, unless people leave or what is missing comes: bridge eu/1";
+    assert_eq!(stage.forecast(), ["1 bridge or recorder is replaced when nobody is on it", left]);
+    let before = stage.plan();
+    let plans = stage.run();
+    assert_eq!(plans.first(), Some(&before), "looking ahead changes nothing");
 }
 
 #[test]

@@ -37,7 +37,8 @@ pub struct Inputs<'a> {
     pub now: Timestamp,
 }
 
-/// Says what differs, what may be done now, and what waits.
+/// Says what differs, what may be done now, and what waits. What is to come says [`forecast`](crate::forecast): only who
+/// reads a plan wants to know, and it takes as long as all the plans that follow.
 #[must_use]
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
     let mut draft = Draft::new(inputs);
@@ -233,18 +234,8 @@ impl<'a> Draft<'a> {
             Step::Prune { .. } => 4,
             Step::Forget { .. } => 5,
         });
-        let forecast = forecast(&self);
-        Plan { changes: self.changes, steps: self.steps, blocked: self.blocked, forecast }
+        Plan { changes: self.changes, steps: self.steps, blocked: self.blocked, forecast: Forecast::default() }
     }
-}
-
-fn forecast(draft: &Draft<'_>) -> Forecast {
-    let mut lines = Vec::new();
-    let turns = draft.waiting.len();
-    if turns > 0 {
-        lines.push(format!("{turns} bridges and recorders are replaced one at a time, each when nobody is on it"));
-    }
-    Forecast { lines }
 }
 
 const fn radius(unit: &UnitId, gated: bool) -> BlastRadius {
