@@ -18,6 +18,7 @@ use crate::{
     Environment, Error,
     cli::{Global, Scope},
     environment::{FLEET, KUBECONFIG},
+    load,
     print::Printer,
 };
 
@@ -57,7 +58,7 @@ impl Context {
 
     /// Another fleet file; its problems are printed.
     pub(crate) fn load_at(&self, path: PathBuf) -> Result<Loaded, Error> {
-        match fleet::load::load(&self.input(path)) {
+        match load::load(&self.input(path)) {
             Ok(loaded) => {
                 self.report(&Report::new(loaded.warnings.clone()));
                 Ok(loaded)

@@ -1,7 +1,7 @@
 //! The command line of jitsictl: verbs, what people see, and exit codes.
 //!
 //! ```text
-//! arguments, environment ──cli──► verb ──fleet::load──► orchestrator ──► print (stdout: results, stderr: progress)
+//! arguments, environment ──cli──► verb ──load──► orchestrator ──► print (stdout: results, stderr: progress)
 //! ```
 //!
 //! A library behind a three-line `main`, so that the reference, the completions and the tests see the same things.
@@ -16,6 +16,7 @@ mod duration;
 mod environment;
 mod exit;
 mod file;
+mod load;
 mod log;
 mod rehearsal;
 mod signals;

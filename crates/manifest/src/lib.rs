@@ -29,4 +29,4 @@ pub use build::UnitBuilder;
 pub use kind::{Kind, Scope};
 pub use names::Names;
 pub use surroundings::{Endpoint, PendingReason, Surroundings, Target};
-pub use unit::{Desired, Manifest, ObjectRef, Part, SecretRef, Unit, UnitId, short_hash};
+pub use unit::{Clash, Desired, Manifest, ObjectRef, Part, SecretRef, Unit, UnitId, short_hash};

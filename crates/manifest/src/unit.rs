@@ -1,6 +1,6 @@
 //! Units: the smallest things that are replaced at once, and the manifests that make them up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
 
@@ -269,6 +269,28 @@ impl Desired {
     pub fn manifests(&self) -> impl Iterator<Item = (&UnitId, &Manifest)> {
         self.units.values().flat_map(|unit| unit.manifests.iter().map(move |manifest| (&unit.id, manifest)))
     }
+
+    /// The objects that more than one unit has: applied in turn, none of them would ever come to rest.
+    #[must_use]
+    pub fn clashes(&self) -> Vec<Clash<'_>> {
+        let mut owners: HashMap<&ObjectRef, &UnitId> = HashMap::new();
+        let mut clashes = Vec::new();
+        for (unit, manifest) in self.manifests() {
+            if let Some(first) = owners.insert(&manifest.object, unit) {
+                clashes.push(Clash { object: &manifest.object, units: [first, unit] });
+            }
+        }
+        clashes
+    }
+}
+
+/// An object that two units would each write in their own way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clash<'a> {
+    /// The object.
+    pub object: &'a ObjectRef,
+    /// The unit that comes first, and the other one.
+    pub units: [&'a UnitId; 2],
 }
 
 /// A short, stable hash of text: the first 10 bytes of its SHA-256, in hex.

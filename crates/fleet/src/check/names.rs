@@ -1,13 +1,48 @@
-//! Names of objects, counted: a StatefulSet's pods carry its name and a hash in a label of 63 characters.
+//! Names of objects, counted (a StatefulSet's pods carry its name and a hash in a label of 63 characters) and told
+//! apart.
 
 use crate::diagnostic::Problem;
 use crate::resolve::Context;
-use crate::{Fleet, Replicas};
+use crate::{Fleet, Replicas, ShardName, Slot};
 
 /// What is left of a label for a StatefulSet's name.
 const STATEFUL_SET: usize = 52;
 
 pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
+    length(ctx, fleet);
+    for shard in fleet.control.shards.keys() {
+        if let Some(owner) = namesake(fleet, shard) {
+            let message = format!(
+                "shard `{shard}` can't have this name: its disruption budget `{}-{shard}` would be that of {owner}",
+                fleet.name
+            );
+            let problem = Problem::error(message).at(ctx.key_label(&format!("control.shards.{shard}")));
+            ctx.push(problem.hint("give the shard another name"));
+        }
+    }
+}
+
+/// A disruption budget is named after its shard and nothing more; those of others begin with what they are.
+fn namesake(fleet: &Fleet, shard: &ShardName) -> Option<String> {
+    let name = shard.as_str();
+    if name == "haproxy" {
+        return Some("haproxy itself".to_owned());
+    }
+    for other in fleet.control.shards.keys() {
+        if Slot::ALL.iter().any(|slot| name == format!("{other}-{slot}-web")) {
+            return Some(format!("the web servers of shard `{other}`"));
+        }
+    }
+    let pools = fleet.data.pools.iter().filter(|pool| pool.cluster == fleet.control.cluster);
+    pools.into_iter().find_map(|pool| {
+        let (bridges, recorders) = (pool.bridges.replicas.max() > 0, pool.recorders.replicas.max() > 0);
+        let taken =
+            (bridges && name == format!("jvb-{}", pool.name)) || (recorders && name == format!("jibri-{}", pool.name));
+        taken.then(|| format!("pool `{}`", pool.name))
+    })
+}
+
+fn length(ctx: &Context<'_>, fleet: &Fleet) {
     let name = &fleet.name;
     let say = |object: String, key: String| {
         let over = object.len().saturating_sub(STATEFUL_SET);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clock::Clock;
 use fleet::Access;
 use fleet::diagnostic::{Problem, Report, Severity};
-use fleet::load::{Attempt, Input, Loaded, attempt};
+use fleet::load::{Attempt, Input, Loaded};
 use orchestrator::Handover;
 use orchestrator::daemon::{Intake, Refused};
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::files::{Files, Look};
 use crate::context::{HANDOVER, read_handover};
+use crate::load::attempt;
 
 /// Files are looked at this often.
 const POLL: Duration = Duration::from_secs(2);

@@ -2,10 +2,10 @@
 
 use fleet::diagnostic::Report;
 
-use crate::{Error, Exit, context::Context};
+use crate::{Error, Exit, context::Context, load};
 
 pub(super) fn run(context: &Context) -> Result<Exit, Error> {
-    let (report, good) = match fleet::load::load(&context.input(context.path())) {
+    let (report, good) = match load::load(&context.input(context.path())) {
         Ok(loaded) => (Report::new(loaded.warnings), true),
         Err(report) => (report, false),
     };

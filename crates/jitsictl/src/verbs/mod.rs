@@ -12,7 +12,7 @@ mod import;
 mod man;
 mod outcome;
 mod plan;
-mod rbac;
+pub(crate) mod rbac;
 mod render;
 mod sandbox;
 mod schema;

@@ -56,7 +56,7 @@ pub(super) fn granted(
 }
 
 /// The fleet as it is rendered once every address is known.
-pub(super) fn everything(fleet: &Fleet) -> Desired {
+pub(crate) fn everything(fleet: &Fleet) -> Desired {
     let slots = fleet.control.shards.keys().flat_map(|shard| Slot::ALL.map(|slot| (shard.clone(), slot)));
     let endpoints: Vec<EndpointArg> =
         slots.map(|(shard, slot)| EndpointArg { target: target(fleet, &shard, slot), shard, slot }).collect();
