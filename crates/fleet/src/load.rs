@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value as Json;
-
 use crate::diagnostic::{Problem, Report, Severity};
 use crate::resolve::Context;
 use crate::source::{self, Text};
@@ -111,10 +109,11 @@ fn merge_and_check(
     let lines = Text::new(name, if text.len() > source::MAX_BYTES { "" } else { text });
     let fail = |problem: Problem| Report::new(vec![problem]);
     let tree = source::parse(text, &lines).map_err(fail)?;
-    let merged = layers::merge(&tree, &lines, env, overrides).map_err(fail)?;
-    let ctx = Context::new(&lines, &tree, &merged.origins, base, env);
+    let mut merged = layers::merge(&tree, &lines, env, overrides).map_err(fail)?;
+    let missing = schema::missing(&mut merged.json);
+    let ctx = Context::new(&lines, &tree, &merged.json, &merged.origins, base, env);
     merged.problems.iter().for_each(|problem| ctx.push(problem.clone()));
-    lacking(&ctx, &merged.json, &merged.dropped);
+    lacking(&ctx, &missing, &merged.dropped);
     let raw: raw::Fleet = match serde_json::from_value(merged.json.clone()) {
         Ok(raw) => raw,
         Err(error) => {
@@ -151,10 +150,12 @@ fn merge_and_check(
 }
 
 /// Names the keys that are needed and not said.
-fn lacking(ctx: &Context<'_>, json: &Json, dropped: &[String]) {
-    for missing in schema::missing(json) {
+fn lacking(ctx: &Context<'_>, missing: &[schema::Missing], dropped: &[String]) {
+    dropped.iter().for_each(|path| ctx.doubt(path));
+    for missing in missing {
         let path =
             if missing.path.is_empty() { missing.key.clone() } else { format!("{}.{}", missing.path, missing.key) };
+        ctx.doubt(&path);
         if dropped.iter().any(|wrong| path == *wrong || path.starts_with(&format!("{wrong}."))) {
             continue;
         }

@@ -105,6 +105,189 @@ fn a_wrong_variable_is_named() {
     insta::assert_snapshot!("variables", report.render(false));
 }
 
+/// A fleet in two clusters with something else in the place of one piece of it.
+fn with(changes: &[(&str, &str)]) -> String {
+    let mut text = "\
+fleet: meet
+url: https://meet.example.org
+release: stable-11146-2
+clusters: { hq: { context: hq }, fra: { context: fra } }
+env: { TZ: UTC, ENABLE_RECORDING: 1 }
+control: { cluster: hq, shards: { alpha: {}, beta: {} }, xmpp: { expose: load_balancer } }
+data:
+  pools:
+    eu: { cluster: fra, bridges: { replicas: 3, base_port: 30100 } }
+    us: { cluster: fra, bridges: { replicas: 3, base_port: 30200 } }
+"
+    .to_owned();
+    for (piece, instead) in changes {
+        assert!(piece.is_empty() || text.contains(piece), "{piece}");
+        text = if piece.is_empty() { format!("{text}{instead}\n") } else { text.replacen(piece, instead, 1) };
+    }
+    text
+}
+
+/// What is told of a text, each problem by its first line.
+fn told(text: &str) -> Vec<String> {
+    let problems = match load_text("fleet.yaml", text, Path::new("/nowhere"), &BTreeMap::new()) {
+        Ok(loaded) => loaded.warnings,
+        Err(report) => report.problems,
+    };
+    problems.into_iter().map(|problem| problem.message).collect()
+}
+
+/// Changes, and a part of every problem that is told of them.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
+/// Two of its ports are taken twice.
+const OVERLAP: (&str, &str) = ("base_port: 30200", "base_port: 30101");
+/// There is no such cluster.
+const NOWHERE: (&str, &str) = ("us: { cluster: fra", "us: { cluster: nowhere");
+
+#[test]
+fn one_mistake_hides_no_other() {
+    let overlap = "would both listen on node ports 30101-30102 of cluster fra";
+    let nowhere = "there is no cluster `nowhere`";
+    let order = ["`hq` is no cluster of a pool", "rollout.order says nothing of fra"];
+    let cases: &[Case<'_>] = &[
+        (&[OVERLAP, ("fleet: meet", "fleet: Meet")], &["`Meet` is not", overlap]),
+        (&[OVERLAP, ("fleet: meet\n", "")], &["`fleet` is missing", overlap]),
+        (&[NOWHERE, ("url: https://meet.example.org", "url: meet")], &["`meet` is not the address", nowhere]),
+        (&[NOWHERE, ("url: https://meet.example.org\n", "")], &["`url` is missing", nowhere]),
+        (&[OVERLAP, ("release: stable-11146-2\n", "env_files: []\n")], &["`release` is missing", overlap]),
+        (&[OVERLAP, ("release: stable-11146-2", "release: stable-9000")], &["no recipe fits", overlap]),
+        (&[OVERLAP, ("fra: { context: fra }", "fra: {}")], &["`clusters.fra` needs `context`", overlap]),
+        (&[OVERLAP, ("hq: { context: hq }", "hq: { context: hq, namespace: A }")], &["`A` is not", overlap]),
+        (&[OVERLAP, ("control: { cluster: hq", "control: { cluster: HQ")], &["`HQ` is not", overlap]),
+        (&[OVERLAP, ("control: { cluster: hq, ", "control: { ")], &["`control` needs `cluster`", overlap]),
+        (&[OVERLAP, ("shards: { alpha", "shards: { Alpha")], &["`Alpha` is not", overlap]),
+        (&[OVERLAP, ("shards: { alpha: {}, beta: {} }", "shards: {}")], &["the fleet has no shard", overlap]),
+        (&[OVERLAP, ("expose: load_balancer", "expose: loadbalancer")], &["`loadbalancer` is not", overlap]),
+        (&[OVERLAP, ("expose: load_balancer", "expose: node_port")], &["needs `node_port`", overlap]),
+        (
+            &[OVERLAP, ("expose: load_balancer", "expose: node_port, node_port: { addresses: [x] }")],
+            &["`control.xmpp.node_port` needs `base`", "`x` is no IP address", overlap],
+        ),
+        (&[OVERLAP, ("expose: load_balancer", "expose: external")], &["needs `external`", overlap]),
+        (
+            &[
+                OVERLAP,
+                (
+                    "expose: load_balancer",
+                    "expose: external, external: { alpha: { a: \"h:1\" }, beta: { a: \"host:99999\" } }",
+                ),
+            ],
+            &["`host:99999` is no host:port", overlap],
+        ),
+        (
+            &[OVERLAP, ("control: { ", "control: { gateway: { name: a }, ingress: {}, ")],
+            &["`gateway` and `ingress` are both said", overlap],
+        ),
+        (&[OVERLAP, ("control: { ", "control: { gateway: {}, ")], &["`control.gateway` needs `name`", overlap]),
+        (&[OVERLAP, ("control: { ", "control: { haproxy: { image: a b }, ")], &["`a b` is no image", overlap]),
+        (&[OVERLAP, ("control: { ", "control: { web: { image: a b }, ")], &["`a b` is no image", overlap]),
+        (
+            &[OVERLAP, ("control: { ", "control: { prosody: { storage: { class: a } }, ")],
+            &["`control.prosody.storage` needs `size`", overlap],
+        ),
+        (
+            &[
+                ("TZ: UTC", "ENABLE_AUTH: 1, AUTH_TYPE: internal"),
+                ("control: { ", "control: { prosody: { storage: { size: a } }, "),
+            ],
+            &[
+                "`a` is no quantity",
+                "`alpha` would lose its users: AUTH_TYPE=internal without `prosody.users`",
+                "`beta` would",
+            ],
+        ),
+        (&[OVERLAP, ("replicas: 3", "grace: 4hours, replicas: 3")], &["`4hours` is no duration", overlap]),
+        (&[OVERLAP, ("replicas: 3", "advertise: [], replicas: 3")], &["must advertise something", overlap]),
+        (&[OVERLAP, ("replicas: 3", "advertise: [{}], replicas: 3")], &["needs `annotation`", overlap]),
+        (&[OVERLAP, ("replicas: 3", "advertise: [{ static: x }], replicas: 3")], &["`x` is no IP address", overlap]),
+        (&[OVERLAP, ("replicas: 3", "advertise_fallback: x, replicas: 3")], &["`x` is no IP address", overlap]),
+        (&[OVERLAP, ("replicas: 3", "replicas: { min: 4, max: 3 }")], &["min 4 is more than max 3", overlap]),
+        (
+            &[NOWHERE, ("replicas: 3", "replicas: { min: 4 }, scale: {}")],
+            &["`data.pools.eu.bridges.replicas` needs `max`", nowhere],
+        ),
+        (&[OVERLAP, ("\n    us:", "\n    Us:")], &["`Us` is not"]),
+        (
+            &[("us: { cluster: fra", "us: { recorders: { replicas: 1 }")],
+            &["`data.pools.us` needs `cluster`", "would lose their recordings: they have no storage"],
+        ),
+        (
+            &[("us: { cluster: fra", "us: { cluster: Fra, recorders: { replicas: 1 }")],
+            &["`Fra` is not", "would lose their recordings: they have no storage"],
+        ),
+        (
+            &[
+                OVERLAP,
+                (
+                    "us: { cluster: fra",
+                    "us: { cluster: fra, recorders: { replicas: 1, storage: { empty_dir: x }, files: [{ path: /config/finalize.sh, text: a, mode: \"0555\" }] }",
+                ),
+            ],
+            &["`x` is no quantity", overlap],
+        ),
+        (
+            &[OVERLAP, ("us: { cluster: fra", "us: { cluster: fra, recorders: { replicas: 1, storage: { class: x } }")],
+            &["`data.pools.us.recorders.storage` needs `size`", overlap],
+        ),
+        (
+            &[
+                OVERLAP,
+                (
+                    "us: { cluster: fra",
+                    "us: { cluster: fra, recorders: { replicas: 1, storage: { empty_dir: 1Gi }, files: [{ path: /config/finalize.sh, file: none.sh, mode: \"0555\" }] }",
+                ),
+            ],
+            &["file `none.sh` can't be read", overlap],
+        ),
+        (&[OVERLAP, ("data:\n", "data:\n  home: Fra\n")], &["`Fra` is not", overlap]),
+        (
+            &[
+                OVERLAP,
+                ("TZ: UTC", "ENABLE_AUTH: 1, AUTH_TYPE: jwt"),
+                ("", "secrets: { JWT_APP_SECRET: { secret: x } }"),
+            ],
+            &["needs `key`", overlap],
+        ),
+        (&[OVERLAP, ("", "rollout: { soak: 5 }")], &["`5` is no duration", overlap]),
+        (
+            &[OVERLAP, ("", "rollout: { drain_deadline: 4hours, order: [hq] }")],
+            &["`4hours` is no duration", overlap, order[0], order[1]],
+        ),
+        (&[("", "daemon: { listen: foo }\nrollout: { order: [hq] }")], &["`foo` is no address", order[0], order[1]]),
+        (&[NOWHERE, ("", "rollout: { order: [HQ] }")], &["`HQ` is not", nowhere]),
+        (
+            &[(
+                "",
+                "rollout: { max_draining: 10, window: { days: mon-fry, start: \"25:00\", end: \"05:00\", zone: Mars/X } }",
+            )],
+            &["`10` is no share", "`mon-fry` are no days", "`25:00` is no time", "`Mars/X` is no time zone"],
+        ),
+        (
+            &[OVERLAP, ("", "rollout: { window: { days: mon-fri } }")],
+            &["needs `start`", "needs `end`", "needs `zone`", overlap],
+        ),
+        (
+            &[OVERLAP, ("", "daemon: { webhooks: [{ secret: { env: X } }, { url: x }] }")],
+            &["`daemon.webhooks.0` needs `url`", "`x` is no URL", overlap],
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (changes, expected) in cases {
+        let text = with(changes);
+        let told = told(&text);
+        let all = expected.iter().all(|part| told.iter().any(|message| message.contains(part)));
+        if !all || told.len() != expected.len() {
+            wrong.push(format!("{text}\nwanted: {expected:#?}\ntold: {told:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 

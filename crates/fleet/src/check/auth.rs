@@ -13,10 +13,15 @@ pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
         }
         match env(workload, "AUTH_TYPE").or(env(workload, "PROSODY_AUTH_TYPE")).unwrap_or("internal") {
             "internal" => {
+                let told = |key: &str| {
+                    ["control".to_owned(), format!("control.shards.{name}")]
+                        .iter()
+                        .any(|path| ctx.doubtful(&format!("{path}.prosody.{key}")))
+                };
                 let lacks: Vec<&str> =
                     [("storage", shard.prosody.storage.is_none()), ("users", shard.prosody.users.is_none())]
                         .into_iter()
-                        .filter_map(|(key, absent)| absent.then_some(key))
+                        .filter_map(|(key, absent)| (absent && !told(key)).then_some(key))
                         .collect();
                 if !lacks.is_empty() {
                     let message = format!(
@@ -31,7 +36,7 @@ pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
                 }
             }
             "jwt" => {
-                let has = |name: &str| workload.env.contains_key(name);
+                let has = |name: &str| workload.env.contains_key(name) || ctx.doubtful(&format!("secrets.{name}"));
                 if !has("JWT_APP_SECRET") && !has("JWT_ASAP_KEYSERVER") {
                     let problem =
                         Problem::warning(format!("shard `{name}` has AUTH_TYPE=jwt, but no key to check tokens with"));

@@ -27,7 +27,7 @@ pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
     for pool in &fleet.data.pools {
         let path = format!("data.pools.{}.bridges", pool.name);
         if let Some(scale) = &pool.bridges.scale {
-            if scale.down_at >= scale.up_at {
+            if scale.down_at >= scale.up_at && !ctx.doubtful(&format!("{path}.scale")) {
                 ctx.error(
                     &format!("{path}.scale"),
                     "down_at is not below up_at: bridges would come and go",
@@ -35,6 +35,7 @@ pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
                 );
             }
             match pool.bridges.replicas {
+                Replicas::Fixed(_) if ctx.doubtful(&format!("{path}.replicas")) => {}
                 Replicas::Fixed(_) => ctx.warn(
                     &format!("{path}.scale"),
                     format!("the bridges of pool `{}` don't scale: their number is fixed", pool.name),
@@ -51,7 +52,8 @@ pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
                 }
             }
         }
-        if pool.bridges.websocket.is_some() && pool.bridges.workload.image.era == crate::Era::Rootless {
+        let rootless = pool.bridges.workload.image.era == crate::Era::Rootless && !ctx.doubtful("release");
+        if pool.bridges.websocket.is_some() && rootless {
             let message = format!("the bridges of {} have no colibri websockets", pool.bridges.workload.image.release);
             ctx.error(
                 &format!("{path}.websocket"),

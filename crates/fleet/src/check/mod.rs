@@ -10,9 +10,10 @@ mod recorders;
 mod rollout;
 
 use crate::resolve::Context;
-use crate::{EnvValue, Fleet, Workload};
+use crate::{EnvValue, Fleet, Pool, Workload};
 
-/// Notes every problem of a fleet that was resolved.
+/// Notes every problem of a fleet that was resolved. Where it holds values that only stand in for wrong ones
+/// ([`Context::doubtful`]), nothing is said of those.
 pub(crate) fn check(ctx: &Context<'_>, fleet: &Fleet) {
     places::check(ctx, fleet);
     ports::check(ctx, fleet);
@@ -22,6 +23,17 @@ pub(crate) fn check(ctx: &Context<'_>, fleet: &Fleet) {
     recorders::check(ctx, fleet);
     agreement::check(ctx, fleet);
     rollout::check(ctx, fleet);
+}
+
+/// Whether it is known where the pool runs.
+fn is_placed(ctx: &Context<'_>, pool: &Pool) -> bool {
+    !ctx.doubtful(&format!("data.pools.{}.cluster", pool.name))
+}
+
+/// Whether it is known where all pools run, those included that have no usable name.
+fn all_placed(ctx: &Context<'_>) -> bool {
+    let pools = ctx.names("data.pools");
+    !pools.is_empty() && pools.iter().all(|name| !ctx.doubtful(&format!("data.pools.{name}.cluster")))
 }
 
 /// The value of a variable in clear.

@@ -11,7 +11,7 @@ const STATEFUL_SET: usize = 52;
 pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
     length(ctx, fleet);
     for shard in fleet.control.shards.keys() {
-        if let Some(owner) = namesake(fleet, shard) {
+        if let Some(owner) = namesake(ctx, fleet, shard) {
             let message = format!(
                 "shard `{shard}` can't have this name: its disruption budget `{}-{shard}` would be that of {owner}",
                 fleet.name
@@ -23,7 +23,7 @@ pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
 }
 
 /// A disruption budget is named after its shard and nothing more; those of others begin with what they are.
-fn namesake(fleet: &Fleet, shard: &ShardName) -> Option<String> {
+fn namesake(ctx: &Context<'_>, fleet: &Fleet, shard: &ShardName) -> Option<String> {
     let name = shard.as_str();
     if name == "haproxy" {
         return Some("haproxy itself".to_owned());
@@ -32,6 +32,9 @@ fn namesake(fleet: &Fleet, shard: &ShardName) -> Option<String> {
         if Slot::ALL.iter().any(|slot| name == format!("{other}-{slot}-web")) {
             return Some(format!("the web servers of shard `{other}`"));
         }
+    }
+    if ctx.doubtful("control.cluster") {
+        return None;
     }
     let pools = fleet.data.pools.iter().filter(|pool| pool.cluster == fleet.control.cluster);
     pools.into_iter().find_map(|pool| {

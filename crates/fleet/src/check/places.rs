@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::{all_placed, is_placed};
 use crate::diagnostic::Problem;
 use crate::resolve::{Context, suggestion};
 use crate::{ClusterName, Fleet, XmppExpose};
@@ -13,15 +14,23 @@ pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
 }
 
 fn known(ctx: &Context<'_>, fleet: &Fleet) {
+    if ctx.doubtful("clusters") && fleet.clusters.is_empty() {
+        return;
+    }
     let names: Vec<&str> = fleet.clusters.keys().map(ClusterName::as_str).collect();
+    let written = ctx.names("clusters");
     let mut used: Vec<(String, &ClusterName)> = vec![("control.cluster".into(), &fleet.control.cluster)];
     used.extend(fleet.data.pools.iter().map(|pool| (format!("data.pools.{}.cluster", pool.name), &pool.cluster)));
     used.push(("data.home".into(), &fleet.data.home));
     for (path, name) in &used {
         let inherited = path == "data.home" && ctx.keys("data").iter().all(|key| key != "home");
-        if !fleet.clusters.contains_key(*name) && !inherited {
+        let told = ctx.doubtful(path) || written.contains(name.as_str());
+        if !fleet.clusters.contains_key(*name) && !inherited && !told {
             ctx.error(path, format!("there is no cluster `{name}`"), &suggestion(name.as_str(), &names));
         }
+    }
+    if ctx.doubtful("control.cluster") || !all_placed(ctx) {
+        return;
     }
     for name in fleet.clusters.keys() {
         if used.iter().all(|(_, other)| *other != name) {
@@ -50,8 +59,10 @@ fn distinct(ctx: &Context<'_>, fleet: &Fleet) {
 fn reachable(ctx: &Context<'_>, fleet: &Fleet) {
     let control = &fleet.control;
     match &control.xmpp {
+        XmppExpose::ClusterIp if ctx.doubtful("control.cluster") => {}
         XmppExpose::ClusterIp => {
-            for pool in fleet.data.pools.iter().filter(|pool| pool.cluster != control.cluster) {
+            let pools = fleet.data.pools.iter().filter(|pool| is_placed(ctx, pool));
+            for pool in pools.filter(|pool| pool.cluster != control.cluster) {
                 let message = format!(
                     "pool `{}` in cluster {} can't reach the shards: their XMPP is only exposed within cluster {}",
                     pool.name, pool.cluster, control.cluster
@@ -60,16 +71,17 @@ fn reachable(ctx: &Context<'_>, fleet: &Fleet) {
                 ctx.error(&path, message, "say `control.xmpp.expose`: load_balancer, node_port or external");
             }
         }
-        XmppExpose::External(targets) => {
-            for name in control.shards.keys().filter(|name| !targets.contains_key(*name)) {
+        XmppExpose::External(_) => {
+            let (given, shards) = (ctx.names("control.xmpp.external"), ctx.names("control.shards"));
+            for name in control.shards.keys().filter(|name| !given.contains(name.as_str())) {
                 let message = format!("shard `{name}` has no address under `control.xmpp.external`");
                 ctx.error("control.xmpp.external", message, &format!("add `{name}: {{ a: \"host:5222\" }}`"));
             }
             let known: Vec<&str> = control.shards.keys().map(AsRef::as_ref).collect();
-            for name in targets.keys().filter(|name| !control.shards.contains_key(*name)) {
+            for name in given.difference(&shards) {
                 let problem = Problem::error(format!("there is no shard `{name}`"));
                 let label = ctx.key_label(&format!("control.xmpp.external.{name}"));
-                ctx.push(problem.at(label).hint(suggestion(name.as_str(), &known)));
+                ctx.push(problem.at(label).hint(suggestion(name, &known)));
             }
         }
         XmppExpose::LoadBalancer | XmppExpose::NodePort { .. } => {}

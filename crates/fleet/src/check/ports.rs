@@ -1,5 +1,6 @@
 //! Node ports: inside the range that Kubernetes gives, and each for one thing only.
 
+use super::is_placed;
 use crate::diagnostic::Problem;
 use crate::resolve::Context;
 use crate::{BridgeExpose, ClusterName, Fleet, XmppExpose};
@@ -22,7 +23,7 @@ struct Range<'a> {
 }
 
 pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
-    let ranges = ranges(fleet);
+    let ranges = ranges(ctx, fleet);
     for range in &ranges {
         if range.from < FIRST || range.to > LAST {
             let count = range.to - range.from + 1;
@@ -69,11 +70,14 @@ fn overlap(ctx: &Context<'_>, first: &Range<'_>, second: &Range<'_>) {
     ctx.push(Problem::error(message).at(ctx.label(&first.path)).at(ctx.label(&second.path)).hint(hint));
 }
 
-fn ranges(fleet: &Fleet) -> Vec<Range<'_>> {
+fn ranges<'a>(ctx: &Context<'_>, fleet: &'a Fleet) -> Vec<Range<'a>> {
     let mut ranges = Vec::new();
     for pool in fleet.data.pools.iter().filter(|pool| pool.bridges.expose == BridgeExpose::NodePort) {
         let max = u32::from(pool.bridges.replicas.max());
-        if max == 0 {
+        let path = format!("data.pools.{}.bridges", pool.name);
+        let sure =
+            is_placed(ctx, pool) && ["expose", "base_port"].iter().all(|key| !ctx.doubtful(&format!("{path}.{key}")));
+        if max == 0 || !sure {
             continue;
         }
         let from = u32::from(pool.bridges.base_port);
@@ -82,7 +86,7 @@ fn ranges(fleet: &Fleet) -> Vec<Range<'_>> {
             who: format!("pool `{}`", pool.name),
             name: pool.name.to_string(),
             why: format!("max {max}"),
-            path: format!("data.pools.{}.bridges.base_port", pool.name),
+            path: format!("{path}.base_port"),
             key: "base_port",
             from,
             to: from + max - 1,
@@ -90,6 +94,7 @@ fn ranges(fleet: &Fleet) -> Vec<Range<'_>> {
     }
     if let XmppExpose::NodePort { base, .. } = fleet.control.xmpp
         && let Ok(shards @ 1..) = u32::try_from(fleet.control.shards.len())
+        && !ctx.doubtful("control.cluster")
     {
         let from = u32::from(base);
         ranges.push(Range {

@@ -11,19 +11,22 @@ pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
     for pool in fleet.data.pools.iter().filter(|pool| pool.recorders.replicas.max() > 0) {
         let path = format!("data.pools.{}.recorders", pool.name);
         match &pool.recorders.storage {
+            None if ctx.doubtful(&format!("{path}.storage")) => {}
             None => ctx.error(
                 &path,
                 format!("the recorders of pool `{}` would lose their recordings: they have no storage", pool.name),
                 "say `storage: { claim: NAME }`, `{ size: 100Gi }`, or `{ empty_dir: 20Gi }` with a finalize script",
             ),
-            Some(RecorderStorage::EmptyDir { .. }) if !finalizes(pool) => ctx.error(
-                &format!("{path}.storage"),
-                format!(
-                    "the recorders of pool `{}` would lose their recordings: an empty_dir goes with its pod",
-                    pool.name
-                ),
-                &format!("add a script that takes them away: a file /config/finalize.sh, or {SCRIPT}"),
-            ),
+            Some(RecorderStorage::EmptyDir { .. }) if !finalizes(pool) && !ctx.doubtful(&format!("{path}.files")) => {
+                ctx.error(
+                    &format!("{path}.storage"),
+                    format!(
+                        "the recorders of pool `{}` would lose their recordings: an empty_dir goes with its pod",
+                        pool.name
+                    ),
+                    &format!("add a script that takes them away: a file /config/finalize.sh, or {SCRIPT}"),
+                )
+            }
             Some(_) => {}
         }
         if pool.recorders.workload.image.era == Era::Legacy {

@@ -21,10 +21,11 @@ fn order(ctx: &Context<'_>, fleet: &Fleet) {
     let names: Vec<&str> = data.iter().map(|name| name.as_str()).collect();
     let lists = [("rollout.order", &fleet.rollout.order), ("rollout.skip", &fleet.rollout.skip)];
     let mut seen: Vec<&ClusterName> = Vec::new();
+    let placed = super::all_placed(ctx);
     for (path, list) in lists {
         for (i, name) in list.iter().enumerate() {
             let path = format!("{path}.{i}");
-            if !data.contains(&name) {
+            if !data.contains(&name) && placed {
                 ctx.error(&path, format!("`{name}` is no cluster of a pool"), &suggestion(name.as_str(), &names));
             } else if seen.contains(&name) {
                 ctx.error(
@@ -39,7 +40,8 @@ fn order(ctx: &Context<'_>, fleet: &Fleet) {
     let mut left: Vec<&str> = data.iter().filter(|name| !seen.contains(*name)).map(|name| name.as_str()).collect();
     left.sort_unstable();
     left.dedup();
-    if !left.is_empty() {
+    let known = placed && !ctx.doubtful("rollout.order") && !ctx.doubtful("rollout.skip");
+    if !left.is_empty() && known {
         let message = format!("rollout.order says nothing of {}", left.join(", "));
         ctx.error("rollout.order", message, "add what is missing, or put it into `skip`");
     }

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use serde_json::Value as Json;
+
 use crate::diagnostic::{Label, Problem};
 use crate::source::{Node, Span, Text};
 
@@ -11,6 +13,8 @@ use crate::source::{Node, Span, Text};
 pub(crate) struct Context<'a> {
     pub(crate) text: &'a Text,
     pub(crate) tree: &'a Node,
+    /// The merged file.
+    json: &'a Json,
     /// Key path → the variable or flag that set it.
     pub(crate) origins: &'a BTreeMap<String, String>,
     /// The folder that relative paths start at.
@@ -18,6 +22,7 @@ pub(crate) struct Context<'a> {
     /// The process environment.
     pub(crate) env: &'a BTreeMap<String, String>,
     problems: RefCell<Vec<Problem>>,
+    doubts: RefCell<BTreeSet<String>>,
     /// The local files that were read, by the name that the fleet file gives them.
     pub(crate) files: RefCell<BTreeMap<String, Vec<u8>>>,
     /// Every local file that was looked for, there or not.
@@ -28,12 +33,14 @@ impl<'a> Context<'a> {
     pub(crate) fn new(
         text: &'a Text,
         tree: &'a Node,
+        json: &'a Json,
         origins: &'a BTreeMap<String, String>,
         base: &'a Path,
         env: &'a BTreeMap<String, String>,
     ) -> Self {
-        let (problems, files, looked_for) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Self { text, tree, origins, base, env, problems, files, looked_for }
+        let (problems, doubts) = (RefCell::default(), RefCell::default());
+        let (files, looked_for) = (RefCell::default(), RefCell::default());
+        Self { text, tree, json, origins, base, env, problems, doubts, files, looked_for }
     }
 
     /// Notes a problem.
@@ -49,6 +56,20 @@ impl<'a> Context<'a> {
     /// Notes a warning at a key.
     pub(crate) fn warn(&self, path: &str, message: impl Into<String>, hint: &str) {
         self.push(hinted(Problem::warning(message).at(self.label(path)), hint));
+    }
+
+    /// Notes that what stands at that key path was told to be wrong. Something else stands in for it, so that the rest
+    /// can be looked at; nobody should be told what is wrong with that.
+    pub(crate) fn doubt(&self, path: impl Into<String>) {
+        self.doubts.borrow_mut().insert(path.into());
+    }
+
+    /// Whether the value at that key path, something in it or something around it, only stands in for a wrong one.
+    pub(crate) fn doubtful(&self, path: &str) -> bool {
+        let within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.doubts.borrow().iter().any(|doubt| within(doubt, path) || within(path, doubt))
     }
 
     /// The problems so far.
@@ -104,6 +125,12 @@ impl<'a> Context<'a> {
             (node, span) = (inner, Some(at));
         }
         span
+    }
+
+    /// The names that the user gave the entries of that map, of those that are usable and of those that are not.
+    pub(crate) fn names(&self, path: &str) -> BTreeSet<String> {
+        let merged = self.json.pointer(&format!("/{}", path.replace('.', "/"))).and_then(Json::as_object);
+        self.keys(path).into_iter().chain(merged.into_iter().flatten().map(|(name, _)| name.clone())).collect()
     }
 
     /// The keys under that path in the file's order.

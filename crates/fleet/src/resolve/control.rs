@@ -14,36 +14,43 @@ use crate::{
     XmppExpose, XmppTarget,
 };
 
-/// Builds the control plane.
-pub(crate) fn control(ctx: &Context<'_>, env: &Environment, fleet: &Scope<'_>, raw: &raw::Control) -> Option<Control> {
+/// Builds the control plane; `some_cluster` stands in for its own.
+pub(crate) fn control(
+    ctx: &Context<'_>,
+    env: &Environment,
+    fleet: &Scope<'_>,
+    raw: &raw::Control,
+    some_cluster: Option<&ClusterName>,
+) -> Option<Control> {
     let cluster: Option<ClusterName> = super::name(ctx, "control.cluster", raw.cluster.as_deref());
+    let cluster = cluster.or_else(|| some_cluster.cloned()).or_else(super::stand_in)?;
     let mut shards = BTreeMap::new();
     let empty = raw::Map::new();
     for (name, shard_raw) in raw.shards.as_ref().unwrap_or(&empty) {
         let path = format!("control.shards.{name}");
-        let built = shard(ctx, env, fleet, raw, &path, shard_raw);
-        if let (Some(name), Some(shard)) = (super::key_name::<ShardName>(ctx, &path, name), built) {
+        let shard = shard(ctx, env, fleet, raw, &path, shard_raw);
+        if let Some(name) = super::key_name::<ShardName>(ctx, &path, name) {
             shards.insert(name, shard);
         }
     }
-    if raw.shards.as_ref().is_some_and(raw::Map::is_empty) {
+    if raw.shards.as_ref().is_some_and(raw::Map::is_empty) && !ctx.doubtful("control.shards") {
         ctx.error("control.shards", "the fleet has no shard", "name one: `shards: { alpha: {} }`");
     }
     let said = [("control.haproxy".to_owned(), &raw.haproxy.workload)];
     let haproxy = workload(ctx, env, Component::Haproxy, &Scope::default(), &said);
     Some(Control {
-        cluster: cluster?,
+        cluster,
         shards,
-        xmpp: xmpp(ctx, raw)?,
+        xmpp: xmpp(ctx, raw),
         xmpp_annotations: texts(&raw.xmpp.annotations),
         xmpp_source_ranges: ranges(ctx, &raw.xmpp.source_ranges),
         haproxy: Haproxy {
-            workload: haproxy?,
+            workload: haproxy,
             replicas: raw.haproxy.replicas.unwrap_or(2),
             snippet: raw.haproxy.snippet.clone(),
             regions: regions(ctx, &raw.haproxy.regions),
         },
-        expose: expose(ctx, raw)?,
+        expose: expose(ctx, raw),
     })
 }
 
@@ -54,7 +61,7 @@ fn shard(
     control: &raw::Control,
     path: &str,
     raw: &raw::Shard,
-) -> Option<Shard> {
+) -> Shard {
     let scope = fleet.inner(path, raw.release.as_deref(), raw.registry.as_deref(), raw.recipe, &raw.env);
     let said = |component: &str, every: &'_ raw::Workload, own: &'_ raw::Workload| {
         [(format!("control.{component}"), every.clone()), (format!("{path}.{component}"), own.clone())]
@@ -67,22 +74,22 @@ fn shard(
     let jicofo = build(Component::Jicofo, &said("jicofo", &control.jicofo, &raw.jicofo));
     let web = build(Component::Web, &said("web", &control.web.workload, &raw.web.workload));
     let images: Vec<(Component, Image)> =
-        [&prosody, &jicofo, &web].into_iter().flatten().map(|w| (w.component, w.image.clone())).collect();
+        [&prosody, &jicofo, &web].into_iter().map(|w| (w.component, w.image.clone())).collect();
     env.warn_unread_scope(ctx, &format!("{path}.env"), &raw.env, &images);
     let (kept, kept_path) = match (&raw.prosody.storage, &control.prosody.storage) {
         (Some(own), _) => (Some(own), format!("{path}.prosody.storage")),
         (None, every) => (every.as_ref(), "control.prosody.storage".to_owned()),
     };
     let users = raw.prosody.users.as_ref().or(control.prosody.users.as_ref());
-    Some(Shard {
+    Shard {
         prosody: Prosody {
-            workload: prosody?,
-            storage: kept.and_then(|raw| storage(ctx, &kept_path, raw)),
+            workload: prosody,
+            storage: kept.map(|raw| storage(ctx, &kept_path, raw)),
             users: users.and_then(|users| users.secret.clone()),
         },
-        jicofo: jicofo?,
-        web: Web { workload: web?, replicas: raw.web.replicas.or(control.web.replicas).unwrap_or(2) },
-    })
+        jicofo,
+        web: Web { workload: web, replicas: raw.web.replicas.or(control.web.replicas).unwrap_or(2) },
+    }
 }
 
 fn texts(map: &raw::Map<Text>) -> BTreeMap<String, String> {
@@ -122,36 +129,45 @@ fn regions(ctx: &Context<'_>, written: &raw::Map<Vec<String>>) -> Vec<(IpNet, St
     regions
 }
 
-fn xmpp(ctx: &Context<'_>, raw: &raw::Control) -> Option<XmppExpose> {
+fn xmpp(ctx: &Context<'_>, raw: &raw::Control) -> XmppExpose {
+    /// Asks for nothing else and reaches everywhere.
+    const STAND_IN: XmppExpose = XmppExpose::LoadBalancer;
     let xmpp = &raw.xmpp;
+    if ctx.doubtful("control.xmpp.expose") {
+        return STAND_IN;
+    }
     match xmpp.expose.unwrap_or(raw::XmppExpose::ClusterIp) {
-        raw::XmppExpose::ClusterIp => Some(XmppExpose::ClusterIp),
-        raw::XmppExpose::LoadBalancer => Some(XmppExpose::LoadBalancer),
+        raw::XmppExpose::ClusterIp => XmppExpose::ClusterIp,
+        raw::XmppExpose::LoadBalancer => XmppExpose::LoadBalancer,
         raw::XmppExpose::NodePort => {
             let Some(ports) = &xmpp.node_port else {
-                ctx.error(
-                    "control.xmpp.expose",
-                    "expose: node_port needs `node_port`",
-                    "say `node_port: { base: 30222 }`",
-                );
-                return None;
+                if !ctx.doubtful("control.xmpp.node_port") {
+                    ctx.error(
+                        "control.xmpp.expose",
+                        "expose: node_port needs `node_port`",
+                        "say `node_port: { base: 30222 }`",
+                    );
+                }
+                return STAND_IN;
             };
             let addresses = ports.addresses.iter().enumerate();
             let addresses: Vec<IpAddr> = addresses
                 .filter_map(|(i, text)| super::address(ctx, &format!("control.xmpp.node_port.addresses.{i}"), text))
                 .collect();
-            Some(XmppExpose::NodePort { base: ports.base?, addresses })
+            ports.base.map_or(STAND_IN, |base| XmppExpose::NodePort { base, addresses })
         }
         raw::XmppExpose::External => {
             let Some(external) = &xmpp.external else {
-                ctx.error(
-                    "control.xmpp.expose",
-                    "expose: external needs `external`",
-                    "say where each shard's prosody is reached",
-                );
-                return None;
+                if !ctx.doubtful("control.xmpp.external") {
+                    ctx.error(
+                        "control.xmpp.expose",
+                        "expose: external needs `external`",
+                        "say where each shard's prosody is reached",
+                    );
+                }
+                return STAND_IN;
             };
-            Some(XmppExpose::External(external.iter().filter_map(|(shard, raw)| target(ctx, shard, raw)).collect()))
+            XmppExpose::External(external.iter().filter_map(|(shard, raw)| target(ctx, shard, raw)).collect())
         }
     }
 }
@@ -185,7 +201,7 @@ fn host_port(ctx: &Context<'_>, path: &str, text: &str) -> Option<(String, u16)>
     parsed
 }
 
-fn expose(ctx: &Context<'_>, raw: &raw::Control) -> Option<Expose> {
+fn expose(ctx: &Context<'_>, raw: &raw::Control) -> Expose {
     let ways =
         [("gateway", raw.gateway.is_some()), ("ingress", raw.ingress.is_some()), ("service", raw.service.is_some())];
     let said: Vec<&str> = ways.iter().filter(|(_, said)| *said).map(|(name, _)| *name).collect();
@@ -197,11 +213,11 @@ fn expose(ctx: &Context<'_>, raw: &raw::Control) -> Option<Expose> {
                 .at(ctx.key_label(&format!("control.{second}")))
                 .hint("keep one of them"),
         );
-        return None;
+        return Expose::Internal;
     }
-    Some(if let Some(gateway) = &raw.gateway {
+    if let Some(gateway) = &raw.gateway {
         Expose::Gateway(Gateway {
-            name: gateway.name.clone()?,
+            name: gateway.name.clone().unwrap_or_default(),
             namespace: gateway.namespace.clone(),
             section: gateway.section.clone(),
         })
@@ -219,5 +235,5 @@ fn expose(ctx: &Context<'_>, raw: &raw::Control) -> Option<Expose> {
         Expose::Service { type_: type_.to_owned(), annotations: texts(&service.annotations) }
     } else {
         Expose::Internal
-    })
+    }
 }

@@ -1,8 +1,10 @@
 //! The data plane.
 
+use std::time::Duration;
+
 use super::context::Context;
 use super::env::Environment;
-use super::workload::{Scope, quantity_at, workload};
+use super::workload::{Scope, quantity_at, some_size, workload};
 use crate::diagnostic::Problem;
 use crate::raw::{self, Count, Text};
 use crate::{
@@ -13,35 +15,32 @@ use crate::{
 /// A shard and its release, as pools see it.
 pub(crate) type ShardRelease<'a> = (ShardName, Option<&'a str>);
 
-/// Builds the data plane.
+/// How long a bridge or recorder has to empty, unless the file says something else.
+const GRACE: Duration = Duration::from_secs(4 * 3600);
+
+/// Builds the data plane; `some_cluster` stands in for its home.
 pub(crate) fn data<'a>(
     ctx: &Context<'_>,
     env: &Environment,
     fleet: &Scope<'a>,
     shards: &[ShardRelease<'a>],
     raw: &'a raw::Data,
-) -> Option<Data> {
+    some_cluster: &ClusterName,
+) -> Data {
     let empty = raw::Map::new();
     let written = raw.pools.as_ref().unwrap_or(&empty);
-    if raw.pools.as_ref().is_some_and(raw::Map::is_empty) {
+    if raw.pools.as_ref().is_some_and(raw::Map::is_empty) && !ctx.doubtful("data.pools") {
         ctx.error("data.pools", "the fleet has no pool", "name one: `pools: { eu: { cluster: … } }`");
     }
     // The file's order counts: it is the default rollout order.
     let mut names = ctx.keys("data.pools");
     names.retain(|name| written.contains_key(name));
     names.extend(written.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
-    let built: Vec<Option<Pool>> =
-        names.iter().filter_map(|name| Some(pool(ctx, env, fleet, shards, name, written.get(name)?))).collect();
-    let whole = built.iter().all(Option::is_some);
-    let pools: Vec<Pool> = built.into_iter().flatten().collect();
-    let home = match raw.home.as_deref() {
-        Some(_) => super::name(ctx, "data.home", raw.home.as_deref()),
-        None => pools.first().map(|pool| pool.cluster.clone()),
-    };
-    if !whole || pools.is_empty() {
-        return None;
-    }
-    Some(Data { home: home?, pools })
+    let pools: Vec<Pool> =
+        names.iter().filter_map(|name| pool(ctx, env, fleet, shards, name, written.get(name)?)).collect();
+    let home: Option<ClusterName> = super::name(ctx, "data.home", raw.home.as_deref());
+    let home = home.unwrap_or_else(|| pools.first().map_or(some_cluster, |pool| &pool.cluster).clone());
+    Data { home, pools }
 }
 
 fn pool<'a>(
@@ -54,6 +53,7 @@ fn pool<'a>(
 ) -> Option<Pool> {
     let path = format!("data.pools.{name}");
     let cluster: Option<ClusterName> = super::name(ctx, &format!("{path}.cluster"), raw.cluster.as_deref());
+    let cluster = cluster.or_else(super::stand_in)?;
     let name: Option<PoolName> = super::key_name(ctx, &path, name);
     let served = served(ctx, &path, shards, raw);
     let release = pool_release(ctx, &path, fleet, shards, &served, raw);
@@ -67,11 +67,11 @@ fn pool<'a>(
     }
     let bridges = bridges(ctx, env, &scope, &format!("{path}.bridges"), &raw.bridges);
     let recorders = recorders(ctx, env, &scope, &format!("{path}.recorders"), &raw.recorders);
-    let workloads = [bridges.as_ref().map(|b| &b.workload), recorders.as_ref().map(|r| &r.workload)];
+    let workloads = [&bridges.workload, &recorders.workload];
     let images: Vec<(Component, Image)> =
-        workloads.into_iter().flatten().map(|workload| (workload.component, workload.image.clone())).collect();
+        workloads.into_iter().map(|workload| (workload.component, workload.image.clone())).collect();
     env.warn_unread_scope(ctx, &format!("{path}.env"), &raw.env, &images);
-    Some(Pool { name: name?, cluster: cluster?, shards: served, bridges: bridges?, recorders: recorders? })
+    Some(Pool { name: name?, cluster, shards: served, bridges, recorders })
 }
 
 /// The shards that a pool serves; names that are no shard's are errors.
@@ -91,6 +91,8 @@ fn served(ctx: &Context<'_>, path: &str, shards: &[ShardRelease<'_>], raw: &raw:
                 ctx.error(&path, format!("shard `{text}` stands here twice"), "")
             }
             Some((name, _)) => served.push(name.clone()),
+            // What is wrong with that shard was said where it stands.
+            None if ctx.names("control.shards").contains(text) => {}
             None => {
                 let known: Vec<&str> = shards.iter().map(|(name, _)| name.as_str()).collect();
                 ctx.error(&path, format!("there is no shard `{text}`"), &super::suggestion(text, &known));
@@ -137,21 +139,20 @@ fn pool_release<'a>(
     }
 }
 
-fn count(ctx: &Context<'_>, path: &str, raw: Option<&Count>, default: u16) -> Option<Replicas> {
-    Some(match raw {
+fn count(ctx: &Context<'_>, path: &str, raw: Option<&Count>, default: u16) -> Replicas {
+    match raw {
         None => Replicas::Fixed(default),
         Some(Count::Fixed(n)) => Replicas::Fixed(*n),
         Some(Count::Range { min, max, idle }) => {
             if min > max {
                 ctx.error(path, format!("min {min} is more than max {max}"), "");
-                return None;
             }
-            Replicas::Range { min: *min, max: *max, idle: idle.unwrap_or(0) }
+            Replicas::Range { min: *min.min(max), max: *max, idle: idle.unwrap_or(0) }
         }
-    })
+    }
 }
 
-fn bridges(ctx: &Context<'_>, env: &Environment, scope: &Scope<'_>, path: &str, raw: &raw::Bridges) -> Option<Bridges> {
+fn bridges(ctx: &Context<'_>, env: &Environment, scope: &Scope<'_>, path: &str, raw: &raw::Bridges) -> Bridges {
     let workload = workload(ctx, env, Component::Jvb, scope, &[(path.to_owned(), &raw.workload)]);
     let replicas = count(ctx, &format!("{path}.replicas"), raw.replicas.as_ref(), 1);
     if let Some(Count::Range { idle: Some(_), .. }) = raw.replicas {
@@ -172,22 +173,19 @@ fn bridges(ctx: &Context<'_>, env: &Environment, scope: &Scope<'_>, path: &str, 
         ctx.error(&format!("{path}.base_port"), "0 is no port", "");
     }
     let advertise = advertise(ctx, &format!("{path}.advertise"), raw.advertise.as_deref());
-    let fallback = match raw.advertise_fallback.as_deref() {
-        None | Some("wait") => Some(AdvertiseFallback::Wait),
-        Some(text) => super::address(ctx, &format!("{path}.advertise_fallback"), text).map(AdvertiseFallback::Address),
-    };
-    let grace = super::duration(ctx, &format!("{path}.grace"), raw.grace.as_deref(), "4h");
-    Some(Bridges {
-        workload: workload?,
-        replicas: replicas?,
+    let fallback = raw.advertise_fallback.as_deref().filter(|text| *text != "wait");
+    let fallback = fallback.and_then(|text| super::address(ctx, &format!("{path}.advertise_fallback"), text));
+    Bridges {
+        workload,
+        replicas,
         expose,
         base_port,
-        advertise: advertise?,
-        advertise_fallback: fallback?,
-        grace: grace?,
+        advertise,
+        advertise_fallback: fallback.map_or(AdvertiseFallback::Wait, AdvertiseFallback::Address),
+        grace: super::duration(ctx, &format!("{path}.grace"), raw.grace.as_deref(), GRACE),
         scale: raw.scale.as_ref().map(scale),
         websocket: raw.websocket.as_ref().and_then(|ws| Some(BridgeWebsocket { host: ws.host.clone()? })),
-    })
+    }
 }
 
 fn scale(raw: &raw::Scale) -> Scale {
@@ -203,11 +201,10 @@ fn scale(raw: &raw::Scale) -> Scale {
     Scale { up_at: raw.up_at.unwrap_or(0.3), down_at: raw.down_at.unwrap_or(0.1), schedule: schedule.collect() }
 }
 
-fn advertise(ctx: &Context<'_>, path: &str, raw: Option<&[raw::Advertise]>) -> Option<Vec<Advertise>> {
-    let Some(list) = raw else { return Some(vec![Advertise::ExternalIp]) };
+fn advertise(ctx: &Context<'_>, path: &str, raw: Option<&[raw::Advertise]>) -> Vec<Advertise> {
+    let Some(list) = raw else { return vec![Advertise::ExternalIp] };
     if list.is_empty() {
         ctx.error(path, "bridges must advertise something", "the default is [external_ip]");
-        return None;
     }
     let each = list.iter().enumerate().map(|(i, raw)| {
         let path = format!("{path}.{i}");
@@ -219,39 +216,31 @@ fn advertise(ctx: &Context<'_>, path: &str, raw: Option<&[raw::Advertise]>) -> O
                 Advertise::Static(super::address(ctx, &format!("{path}.static"), address)?)
             }
             raw::Advertise::Map { map } => {
-                let entries = map
-                    .iter()
-                    .map(|(node, text)| Some((node.clone(), super::address(ctx, &format!("{path}.map"), text)?)));
-                Advertise::Map(entries.collect::<Option<_>>()?)
+                let entries = map.iter().filter_map(|(node, text)| {
+                    Some((node.clone(), super::address(ctx, &format!("{path}.map"), text)?))
+                });
+                Advertise::Map(entries.collect())
             }
         })
     });
-    each.collect()
+    each.flatten().collect()
 }
 
-fn recorders(
-    ctx: &Context<'_>,
-    env: &Environment,
-    scope: &Scope<'_>,
-    path: &str,
-    raw: &raw::Recorders,
-) -> Option<Recorders> {
+fn recorders(ctx: &Context<'_>, env: &Environment, scope: &Scope<'_>, path: &str, raw: &raw::Recorders) -> Recorders {
     let workload = workload(ctx, env, Component::Jibri, scope, &[(path.to_owned(), &raw.workload)]);
     let replicas = count(ctx, &format!("{path}.replicas"), raw.replicas.as_ref(), 0);
+    let size = |key: &str, Text(written): &Text| {
+        quantity_at(ctx, &format!("{path}.storage.{key}"), written).unwrap_or_else(some_size)
+    };
     let storage = raw.storage.as_ref().map(|raw| match raw {
-        raw::RecorderStorage::Claim { claim } => Some(RecorderStorage::Claim(claim.clone())),
-        raw::RecorderStorage::EmptyDir { empty_dir: Text(size) } => {
-            quantity_at(ctx, &format!("{path}.storage.empty_dir"), size).map(|size| RecorderStorage::EmptyDir { size })
+        raw::RecorderStorage::Claim { claim } => RecorderStorage::Claim(claim.clone()),
+        raw::RecorderStorage::EmptyDir { empty_dir } => {
+            RecorderStorage::EmptyDir { size: size("empty_dir", empty_dir) }
         }
-        raw::RecorderStorage::Volume { size: Text(size), class } => {
-            quantity_at(ctx, &format!("{path}.storage.size"), size)
-                .map(|size| RecorderStorage::Volume(Storage { size, class: class.clone() }))
+        raw::RecorderStorage::Volume { size: written, class } => {
+            RecorderStorage::Volume(Storage { size: size("size", written), class: class.clone() })
         }
     });
-    let storage = match storage {
-        Some(built) => Some(built?),
-        None => None,
-    };
-    let grace = super::duration(ctx, &format!("{path}.grace"), raw.grace.as_deref(), "4h");
-    Some(Recorders { workload: workload?, replicas: replicas?, storage, grace: grace? })
+    let grace = super::duration(ctx, &format!("{path}.grace"), raw.grace.as_deref(), GRACE);
+    Recorders { workload, replicas, storage, grace }
 }

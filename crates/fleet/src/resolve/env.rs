@@ -44,10 +44,8 @@ impl Environment {
         for (name, secret) in &raw.secrets {
             let path = format!("secrets.{name}");
             let Some(name) = env_name(ctx, &path, name) else { continue };
-            if let Some(source) = secret_source(ctx, &path, secret) {
-                all.secrets.get_mut().insert(name.clone(), source);
-                all.global.insert(name, Entry { value: EnvValue::Secret, label: ctx.key_label(&path) });
-            }
+            all.secrets.get_mut().insert(name.clone(), secret_source(ctx, &path, secret));
+            all.global.insert(name, Entry { value: EnvValue::Secret, label: ctx.key_label(&path) });
         }
         all
     }
@@ -161,7 +159,10 @@ impl Environment {
                     );
                     continue;
                 }
-                if component != Component::Haproxy && !reads(component, image, name.as_str()) {
+                if component != Component::Haproxy
+                    && !reads(component, image, name.as_str())
+                    && !ctx.doubtful("release")
+                {
                     ctx.push(unread(&name, component.as_str(), image, entry.label.clone()));
                 }
                 all.insert(name, entry);
@@ -192,6 +193,9 @@ impl Environment {
         env: &Map<Text>,
         images: &[(Component, Image)],
     ) {
+        if ctx.doubtful("release") {
+            return;
+        }
         for name in env.keys().filter(|name| computed(name).is_none()) {
             if !images.iter().any(|(component, image)| reads(*component, image, name)) {
                 ctx.push(unread_by_all(name, images, ctx.key_label(&format!("{path}.{name}"))));
@@ -253,8 +257,8 @@ fn env_name(ctx: &Context<'_>, path: &str, name: &str) -> Option<EnvName> {
 }
 
 /// Where a secret comes from, read if it is at hand.
-pub(crate) fn secret_source(ctx: &Context<'_>, path: &str, secret: &raw::Secret) -> Option<SecretSource> {
-    Some(match secret {
+pub(crate) fn secret_source(ctx: &Context<'_>, path: &str, secret: &raw::Secret) -> SecretSource {
+    match secret {
         raw::Secret::Env { env } => match ctx.env.get(env) {
             Some(value) => SecretSource::Value(SecretString::from(value.clone())),
             None => SecretSource::Missing { source: format!("variable {env}") },
@@ -266,7 +270,7 @@ pub(crate) fn secret_source(ctx: &Context<'_>, path: &str, secret: &raw::Secret)
             Err(super::Unreadable::Absent) => SecretSource::Missing { source: format!("file {file}") },
             Err(why) => {
                 ctx.error(path, format!("secret file `{file}` can't be read: {why}"), "");
-                return None;
+                SecretSource::Missing { source: format!("file {file}") }
             }
         },
         raw::Secret::Existing { secret, key } => SecretSource::Existing { secret: secret.clone(), key: key.clone() },
@@ -278,5 +282,5 @@ pub(crate) fn secret_source(ctx: &Context<'_>, path: &str, secret: &raw::Secret)
             );
             SecretSource::Value(SecretString::from(value.clone()))
         }
-    })
+    }
 }

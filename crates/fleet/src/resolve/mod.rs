@@ -1,6 +1,7 @@
 //! From what the file says to the fleet: layers of values decided, files read, text turned into types.
 //!
-//! Every function notes all problems it finds and builds what can be built.
+//! Every function notes all problems it finds and goes on: with a value that stands in for a wrong one, or without an
+//! entry that has no usable name. So one mistake hides no other, and what came out is only used if there was none.
 
 mod context;
 mod control;
@@ -49,26 +50,27 @@ pub(crate) fn resolve(ctx: &Context<'_>, raw: &raw::Fleet) -> Resolved {
 }
 
 fn build(ctx: &Context<'_>, raw: &raw::Fleet, env: &Environment) -> Option<Fleet> {
-    let name: Option<FleetName> = name(ctx, "fleet", raw.fleet.as_deref());
-    let url = raw.url.as_deref().and_then(|text| public_url(ctx, text));
-    let clusters = clusters(ctx, raw, name.as_ref());
+    let name: FleetName = name(ctx, "fleet", raw.fleet.as_deref()).or_else(stand_in)?;
+    let url = raw.url.as_deref().and_then(|text| public_url(ctx, text)).or_else(some_url)?;
+    let clusters = clusters(ctx, raw, &name);
     let scope = Scope {
         release: raw.release.as_deref().map(|release| (release, "release".to_owned())),
         registry: raw.registry.as_deref(),
         recipe: raw.recipe,
         env: Vec::new(),
     };
-    let empty = raw::Map::new();
-    let written = raw.control.as_ref().and_then(|control| control.shards.as_ref()).unwrap_or(&empty);
+    let (no_control, no_data, no_shards) = (raw::Control::default(), raw::Data::default(), raw::Map::new());
+    let (raw_control, raw_data) = (raw.control.as_ref().unwrap_or(&no_control), raw.data.as_ref().unwrap_or(&no_data));
+    let written = raw_control.shards.as_ref().unwrap_or(&no_shards);
     let shards: Vec<(ShardName, Option<&str>)> =
         written.iter().filter_map(|(name, shard)| Some((name.parse().ok()?, shard.release.as_deref()))).collect();
-    let control = raw.control.as_ref().and_then(|control| control::control(ctx, env, &scope, control));
-    let data = raw.data.as_ref().and_then(|data| data::data(ctx, env, &scope, &shards, data));
-    let rollout = policy::rollout(ctx, &raw.rollout, data.as_ref().map_or(&[], |data| &data.pools));
+    let control = control::control(ctx, env, &scope, raw_control, clusters.keys().next())?;
+    let data = data::data(ctx, env, &scope, &shards, raw_data, &control.cluster);
+    let rollout = policy::rollout(ctx, &raw.rollout, &data.pools);
     let daemon = policy::daemon(ctx, &raw.daemon);
     let fleet = Fleet {
-        name: name?,
-        url: url?,
+        name,
+        url,
         cluster_domain: raw.cluster_domain.clone().unwrap_or_else(|| "cluster.local".to_owned()),
         pull_policy: match raw.pull_policy.unwrap_or(raw::PullPolicy::IfNotPresent) {
             raw::PullPolicy::IfNotPresent => PullPolicy::IfNotPresent,
@@ -76,18 +78,23 @@ fn build(ctx: &Context<'_>, raw: &raw::Fleet, env: &Environment) -> Option<Fleet
             raw::PullPolicy::Never => PullPolicy::Never,
         },
         pull_secrets: raw.pull_secrets.clone(),
-        clusters: clusters?,
+        clusters,
         secrets: BTreeMap::new(),
         domains: domains(ctx, &raw.domains),
-        control: control?,
-        data: data?,
-        rollout: rollout?,
-        daemon: daemon?,
+        control,
+        data,
+        rollout,
+        daemon,
         monitoring: policy::monitoring(&raw.monitoring),
         network_policy: raw.network_policy.unwrap_or(true),
         renames: renames(raw),
     };
-    env.warn_unread(ctx, &images(&fleet));
+    // Nobody can say what an image reads that is not known.
+    let (shards, pools) = (&fleet.control.shards, &fleet.data.pools);
+    let whole = shards.len() == ctx.names("control.shards").len() && pools.len() == ctx.names("data.pools").len();
+    if whole && !shards.is_empty() && !pools.is_empty() && !ctx.doubtful("release") {
+        env.warn_unread(ctx, &images(&fleet));
+    }
     Some(fleet)
 }
 
@@ -103,6 +110,15 @@ fn images(fleet: &Fleet) -> Vec<(Component, Image)> {
     images
 }
 
+/// A name in the place of a missing or wrong one, so short that it makes no other name too long.
+fn stand_in<T: FromStr>() -> Option<T> {
+    "x".parse().ok()
+}
+
+fn some_url() -> Option<PublicUrl> {
+    "https://fleet.invalid".parse().ok().and_then(PublicUrl::new)
+}
+
 fn public_url(ctx: &Context<'_>, text: &str) -> Option<PublicUrl> {
     let url = text.parse().ok().and_then(PublicUrl::new);
     if url.is_none() {
@@ -115,28 +131,19 @@ fn public_url(ctx: &Context<'_>, text: &str) -> Option<PublicUrl> {
     url
 }
 
-fn clusters(ctx: &Context<'_>, raw: &raw::Fleet, fleet: Option<&FleetName>) -> Option<BTreeMap<ClusterName, Cluster>> {
+fn clusters(ctx: &Context<'_>, raw: &raw::Fleet, fleet: &FleetName) -> BTreeMap<ClusterName, Cluster> {
     let mut clusters = BTreeMap::new();
-    let mut whole = true;
-    for (key, raw) in raw.clusters.as_ref()? {
+    for (key, raw) in raw.clusters.iter().flatten() {
         let path = format!("clusters.{key}");
         let name: Option<ClusterName> = key_name(ctx, &path, key);
-        let namespace = match raw.namespace.as_deref() {
-            Some(_) => {
-                self::name::<FleetName>(ctx, &format!("{path}.namespace"), raw.namespace.as_deref()).map(String::from)
-            }
-            None => fleet.map(ToString::to_string),
-        };
+        let _: Option<FleetName> = self::name(ctx, &format!("{path}.namespace"), raw.namespace.as_deref());
+        let namespace = raw.namespace.clone().unwrap_or_else(|| fleet.to_string());
         let access = raw.context.as_deref().map(|context| access(ctx, &path, context, raw.kubeconfig.as_deref()));
-        match (name, namespace, access) {
-            (Some(name), Some(namespace), Some(access)) => {
-                let cluster = Cluster { access, namespace, region: raw.region.clone(), uid: raw.uid.clone() };
-                clusters.insert(name, cluster);
-            }
-            _ => whole = false,
+        if let (Some(name), Some(access)) = (name, access) {
+            clusters.insert(name, Cluster { access, namespace, region: raw.region.clone(), uid: raw.uid.clone() });
         }
     }
-    whole.then_some(clusters)
+    clusters
 }
 
 fn access(ctx: &Context<'_>, path: &str, context: &str, kubeconfig: Option<&str>) -> Access {
@@ -193,6 +200,7 @@ pub(crate) fn name<T: FromStr<Err = InvalidName>>(ctx: &Context<'_>, path: &str,
         Ok(name) => Some(name),
         Err(why) => {
             ctx.error(path, why.to_string(), "");
+            ctx.doubt(path);
             None
         }
     }
@@ -204,18 +212,18 @@ pub(crate) fn key_name<T: FromStr<Err = InvalidName>>(ctx: &Context<'_>, path: &
         Ok(name) => Some(name),
         Err(why) => {
             ctx.push(Problem::error(why.to_string()).at(ctx.key_label(path)));
+            ctx.doubt(path);
             None
         }
     }
 }
 
-fn duration(ctx: &Context<'_>, path: &str, text: Option<&str>, default: &str) -> Option<Duration> {
-    let text = text.unwrap_or(default);
-    let parsed = duration::parse(text);
-    if parsed.is_none() {
+fn duration(ctx: &Context<'_>, path: &str, text: Option<&str>, default: Duration) -> Duration {
+    let Some(text) = text else { return default };
+    duration::parse(text).unwrap_or_else(|| {
         ctx.error(path, format!("`{text}` is no duration"), "write it as 90s, 10m, 4h or 1h30m");
-    }
-    parsed
+        default
+    })
 }
 
 fn address(ctx: &Context<'_>, path: &str, text: &str) -> Option<IpAddr> {

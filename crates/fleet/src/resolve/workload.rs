@@ -48,12 +48,12 @@ pub(crate) fn workload(
     component: Component,
     scope: &Scope<'_>,
     said: &[(String, &raw::Workload)],
-) -> Option<Workload> {
-    let image = image(ctx, component, scope, said)?;
+) -> Workload {
+    let image = image(ctx, component, scope, said);
     let own: Vec<(String, &Map<Text>)> = said.iter().map(|(path, raw)| (format!("{path}.env"), &raw.env)).collect();
     let env = environment.of(ctx, component, &image, &scope.env, &own);
     let last = |pick: fn(&raw::Workload) -> Option<&String>| said.iter().rev().find_map(|(_, raw)| pick(raw)).cloned();
-    Some(Workload {
+    Workload {
         component,
         image,
         env,
@@ -73,7 +73,7 @@ pub(crate) fn workload(
         service_account: last(|raw| raw.service_account.as_ref()),
         volumes: lists(said, |raw| &raw.volumes),
         sidecars: lists(said, |raw| &raw.sidecars),
-    })
+    }
 }
 
 fn json(map: &Map<Json>) -> Json {
@@ -99,63 +99,61 @@ fn labels(ctx: &Context<'_>, said: &[(String, &raw::Workload)]) -> Map<String> {
     maps(said, |raw| &raw.labels)
 }
 
-fn image(
-    ctx: &Context<'_>,
-    component: Component,
-    scope: &Scope<'_>,
-    said: &[(String, &raw::Workload)],
-) -> Option<Image> {
+fn image(ctx: &Context<'_>, component: Component, scope: &Scope<'_>, said: &[(String, &raw::Workload)]) -> Image {
     let own_release =
         said.iter().rev().find_map(|(path, raw)| Some((raw.release.as_deref()?, format!("{path}.release"))));
     let own_image = said.iter().rev().find_map(|(path, raw)| Some((raw.image.as_deref()?, format!("{path}.image"))));
+    // One that is none is told, and the release stands in for it.
+    let own_image = own_image.filter(|(reference, path)| is_reference(ctx, path, reference));
     if component == Component::Haproxy {
-        let (reference, path) = own_image?;
+        let reference = own_image.map_or("haproxy", |(reference, _)| reference);
         let tag = tag(reference).unwrap_or("latest").to_owned();
-        check_reference(ctx, &path, reference)?;
-        return Some(Image { reference: docker_hub(reference), release: Release(tag), era: Era::Rootless });
+        return Image { reference: docker_hub(reference), release: Release(tag), era: Era::Rootless };
     }
     let own_recipe = said.iter().rev().find_map(|(_, raw)| raw.recipe);
     let renewed = own_release.is_some() || own_image.is_some();
     let recipe = own_recipe.or(if renewed { None } else { scope.recipe });
     let registry = said.iter().rev().find_map(|(_, raw)| raw.registry.as_deref()).or(scope.registry);
     if let Some((reference, path)) = own_image {
-        check_reference(ctx, &path, reference)?;
         // The tag may be somebody's own; a release beside it says what is inside.
         let (release, path) = own_release.unwrap_or_else(|| (tag(reference).unwrap_or("latest"), path));
         let release = Release(release.to_owned());
-        let era = era(ctx, &release, recipe, &path)?;
-        return Some(Image { reference: docker_hub(reference), release, era });
+        let era = era(ctx, &release, recipe, &path);
+        return Image { reference: docker_hub(reference), release, era };
     }
-    let (release, path) = own_release.or_else(|| scope.release.clone())?;
+    let Some((release, path)) = own_release.or_else(|| scope.release.clone()) else {
+        // It was told that there is none.
+        return Image { reference: String::new(), release: Release(String::new()), era: Era::Rootless };
+    };
     let release = Release(release.to_owned());
-    let era = era(ctx, &release, recipe, &path)?;
+    let era = era(ctx, &release, recipe, &path);
     let registry = registry.unwrap_or(era.default_registry()).trim_end_matches('/');
     let separator = if release.as_str().starts_with("sha256:") { '@' } else { ':' };
     let reference = format!("{registry}/{component}{separator}{release}");
-    check_reference(ctx, &path, &reference)?;
-    Some(Image { reference, release, era })
+    is_reference(ctx, &path, &reference);
+    Image { reference, release, era }
 }
 
-fn era(ctx: &Context<'_>, release: &Release, recipe: Option<Recipe>, path: &str) -> Option<Era> {
+fn era(ctx: &Context<'_>, release: &Release, recipe: Option<Recipe>, path: &str) -> Era {
     let recipe = recipe.map(|recipe| match recipe {
         Recipe::Rootless => Era::Rootless,
         Recipe::Legacy => Era::Legacy,
     });
     match (recipe, release.era()) {
-        (Some(era), _) | (None, TagEra::Known(era)) => Some(era),
+        (Some(era), _) | (None, TagEra::Known(era)) => era,
         (None, TagEra::TooOld) => {
             ctx.error(
                 path,
                 format!("no recipe fits release {release}: it is older than stable-9823"),
                 "use stable-9823 or newer",
             );
-            None
+            Era::Legacy
         }
         (None, TagEra::Unknown) => {
             let message =
                 format!("release {release} doesn't say how its images want to be run; the rootless recipe is taken");
             ctx.warn(path, message, "say `recipe: rootless` or `recipe: legacy` beside it");
-            Some(Era::Rootless)
+            Era::Rootless
         }
     }
 }
@@ -178,7 +176,8 @@ fn docker_hub(reference: &str) -> String {
     }
 }
 
-fn check_reference(ctx: &Context<'_>, path: &str, reference: &str) -> Option<()> {
+/// Whether it is a reference; what is none is an error.
+fn is_reference(ctx: &Context<'_>, path: &str, reference: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@');
     let fine =
         !reference.is_empty() && reference.chars().all(fits) && !reference.contains("//") && !reference.ends_with(':');
@@ -189,7 +188,7 @@ fn check_reference(ctx: &Context<'_>, path: &str, reference: &str) -> Option<()>
             "write registry/name:tag or registry/name@sha256:…",
         );
     }
-    fine.then_some(())
+    fine
 }
 
 fn resources(ctx: &Context<'_>, said: &[(String, &raw::Workload)]) -> Resources {
@@ -217,10 +216,15 @@ pub(crate) fn quantity_at(ctx: &Context<'_>, path: &str, written: &str) -> Optio
     found
 }
 
+/// The size of a volume whose own is missing or wrong.
+pub(crate) fn some_size() -> String {
+    "1Gi".to_owned()
+}
+
 /// A volume.
-pub(crate) fn storage(ctx: &Context<'_>, path: &str, raw: &raw::Storage) -> Option<Storage> {
-    let Text(size) = raw.size.as_ref()?;
-    Some(Storage { size: quantity_at(ctx, &format!("{path}.size"), size)?, class: raw.class.clone() })
+pub(crate) fn storage(ctx: &Context<'_>, path: &str, raw: &raw::Storage) -> Storage {
+    let size = raw.size.as_ref().and_then(|Text(size)| quantity_at(ctx, &format!("{path}.size"), size));
+    Storage { size: size.unwrap_or_else(some_size), class: raw.class.clone() }
 }
 
 /// Custom files; the more special replaces the one with the same path.
@@ -240,9 +244,12 @@ fn files(ctx: &Context<'_>, said: &[(String, &raw::Workload)]) -> Vec<CustomFile
                 }
                 seen.push(target);
             }
-            if let Some(file) = custom_file(ctx, &path, file) {
-                files.retain(|known| known.path != file.path);
-                files.push(file);
+            match custom_file(ctx, &path, file) {
+                Some(file) => {
+                    files.retain(|known| known.path != file.path);
+                    files.push(file);
+                }
+                None => ctx.doubt(path),
             }
         }
     }
@@ -266,7 +273,8 @@ fn custom_file(ctx: &Context<'_>, at: &str, raw: &raw::File) -> Option<CustomFil
                     format!("`{written}` are no permission bits"),
                     "write them in octal: \"0444\"",
                 );
-                return None;
+                ctx.doubt(at);
+                0o444
             }
         },
     };

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::raw;
 
-pub(crate) use shape::{Shaper, free, missing, nearest, resolve_key, takes_collections};
+pub(crate) use shape::{Missing, Shaper, free, missing, nearest, resolve_key, takes_collections};
 
 /// The JSON schema of the fleet file.
 #[must_use]

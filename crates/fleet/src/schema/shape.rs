@@ -339,37 +339,40 @@ pub(crate) struct Missing {
     pub(crate) key: String,
 }
 
-/// The keys that the merged file lacks.
-pub(crate) fn missing(fleet: &Json) -> Vec<Missing> {
+/// The keys that the merged file lacks. A value that can't be read without them is taken out, so that the rest can.
+pub(crate) fn missing(fleet: &mut Json) -> Vec<Missing> {
     let mut found = Vec::new();
     lacking(fleet, &SCHEMA, "", &mut found);
     found
 }
 
-fn lacking(value: &Json, schema: &Json, path: &str, found: &mut Vec<Missing>) {
+/// Whether the value can be read.
+fn lacking(value: &mut Json, schema: &Json, path: &str, found: &mut Vec<Missing>) -> bool {
     let choices = alternatives(schema);
     match value {
         Json::Object(map) => {
-            let Some(choice) = object(&choices, |key| map.contains_key(key)) else { return };
+            let Some(choice) = object(&choices, |key| map.contains_key(key)) else { return true };
+            let before = found.len();
             for key in choice["required"].as_array().into_iter().flatten().filter_map(Json::as_str) {
                 if !map.contains_key(key) {
                     found.push(Missing { path: path.to_owned(), key: key.to_owned() });
                 }
             }
-            for (key, value) in map {
+            // One form of several is told by its keys; the only one there is can wait for them.
+            let readable = found.len() == before || choices.len() == 1;
+            map.retain(|key, value| {
                 let inner = choice["properties"].get(key).unwrap_or(&choice["additionalProperties"]);
-                if inner.is_object() {
-                    lacking(value, inner, &join(path, key), found);
-                }
-            }
+                !inner.is_object() || lacking(value, inner, &join(path, key), found)
+            });
+            readable
         }
         Json::Array(items) => {
-            let Some(choice) = choices.iter().find(|choice| has_type(choice, "array")) else { return };
-            for (i, item) in items.iter().enumerate() {
-                lacking(item, &choice["items"], &join(path, &i.to_string()), found);
-            }
+            let Some(choice) = choices.iter().find(|choice| has_type(choice, "array")) else { return true };
+            let each = items.iter_mut().enumerate();
+            // Without one of its items a list would mean something else.
+            each.fold(true, |all, (i, item)| lacking(item, &choice["items"], &join(path, &i.to_string()), found) && all)
         }
-        _ => {}
+        _ => true,
     }
 }
 
