@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet::{Component, Fleet, Index, Pool, RecorderStorage, Storage};
+use fleet::{Component, Fleet, Index, Pool, RecorderStorage, Recorders, Storage};
 use manifest::build::Metadata;
 use manifest::pod::{Env, Pod, Port, Volume};
 use manifest::{Allocations, Kind, Names, Surroundings, Unit, UnitBuilder, UnitId, labels, pod};
@@ -13,7 +13,6 @@ use crate::{base, place, policies, servers};
 
 const STORAGE: &str = "storage";
 const STORAGE_PATH: &str = "/storage";
-const FINALIZE: &str = "JIBRI_FINALIZE_RECORDING_SCRIPT_PATH";
 
 /// Renders a recorder.
 pub(crate) fn unit(
@@ -101,19 +100,11 @@ fn env(fleet: &Fleet, pool: &Pool, index: Index, servers: String) -> Vec<(&'stat
     if fleet.monitoring.enabled {
         defaults.push(("JIBRI_ENABLE_PROMETHEUS", text("true")));
     }
-    if let Some(path) = finalize_script(pool) {
-        defaults.push((FINALIZE, text(path)));
+    if let Some(script) = recorders.finalize_script() {
+        defaults.push((Recorders::FINALIZE, text(&script.path)));
     }
     env.extend(defaults.into_iter().filter(|(name, _)| !user.contains_key(*name)));
     env
-}
-
-/// A file `/config/finalize….sh` of the user's is what runs after each recording.
-fn finalize_script(pool: &Pool) -> Option<&str> {
-    let paths = pool.recorders.workload.files.iter().map(|file| file.path.as_str());
-    paths.into_iter().find(|path| {
-        path.strip_prefix("/config/").is_some_and(|file| file.starts_with("finalize") && file.ends_with(".sh"))
-    })
 }
 
 fn storage(storage: &RecorderStorage) -> Volume {

@@ -288,6 +288,33 @@ fn one_mistake_hides_no_other() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+#[test]
+fn recordings_are_not_lost_to_a_script_that_cannot_run() {
+    let storage = |storage: &str, more: &str| {
+        with(&[(
+            "us: { cluster: fra",
+            &format!("us: {{ cluster: fra, recorders: {{ replicas: 1, storage: {storage}, {more} }}"),
+        )])
+    };
+    let lost = "the recorders of pool `us` would lose their recordings: ";
+    for (file, problem) in [
+        ("files: [{ path: /config/finalize.sh, text: x }]", "/config/finalize.sh can't run: its mode is 0444"),
+        ("files: [{ path: /config/finalize.sh, text: x, mode: \"0555\" }]", ""),
+        ("files: [{ path: /config/finalize_it.sh, text: x, mode: \"0500\" }]", ""),
+        ("files: [{ path: /config/it.sh, text: x, mode: \"0555\" }]", "an empty_dir goes with its pod"),
+        ("env: { JIBRI_FINALIZE_RECORDING_SCRIPT_PATH: /bin/it }", ""),
+        (
+            "env: { JIBRI_FINALIZE_RECORDING_SCRIPT_PATH: /config/it }, files: [{ path: /config/it, text: x }]",
+            "/config/it can't run: its mode is 0444",
+        ),
+    ] {
+        let expected = if problem.is_empty() { Vec::new() } else { vec![format!("{lost}{problem}")] };
+        assert_eq!(told(&storage("{ empty_dir: 20Gi }", file)), expected, "{file}");
+    }
+    let kept = told(&storage("{ size: 20Gi }", "files: [{ path: /config/finalize.sh, text: x }]"));
+    assert_eq!(kept, ["/config/finalize.sh can't run: its mode is 0444"]);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 

@@ -77,13 +77,13 @@ fn recordings_have_a_place_in_each_kind_of_storage() {
 #[test]
 fn a_finalize_script_is_found() {
     let mut fleet = claimed();
-    assert_eq!(variable(&rendered(&fleet), FINALIZE), None);
+    assert_eq!(variable(&rendered(&fleet), Recorders::FINALIZE), None);
     testing::add_file(&mut fleet.data.pools[0].recorders.workload, "/config/finalize.sh", "exit 0");
     let unit = rendered(&fleet);
-    assert_eq!(variable(&unit, FINALIZE).unwrap(), "/config/finalize.sh");
+    assert_eq!(variable(&unit, Recorders::FINALIZE).unwrap(), "/config/finalize.sh");
     assert!(mount(&unit, "/config/finalize.sh").get("subPath").is_some());
-    testing::set_env(&mut fleet.data.pools[0].recorders.workload, FINALIZE, "/usr/bin/true");
-    assert_eq!(variable(&rendered(&fleet), FINALIZE).unwrap(), "/usr/bin/true");
+    testing::set_env(&mut fleet.data.pools[0].recorders.workload, Recorders::FINALIZE, "/usr/bin/true");
+    assert_eq!(variable(&rendered(&fleet), Recorders::FINALIZE).unwrap(), "/usr/bin/true");
 }
 
 #[test]

@@ -3,9 +3,7 @@
 use super::truth;
 use crate::diagnostic::Problem;
 use crate::resolve::Context;
-use crate::{Era, Fleet, Pool, RecorderStorage};
-
-const SCRIPT: &str = "JIBRI_FINALIZE_RECORDING_SCRIPT_PATH";
+use crate::{Era, Fleet, Pool, RecorderStorage, Recorders};
 
 pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
     for pool in fleet.data.pools.iter().filter(|pool| pool.recorders.replicas.max() > 0) {
@@ -17,17 +15,7 @@ pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
                 format!("the recorders of pool `{}` would lose their recordings: they have no storage", pool.name),
                 "say `storage: { claim: NAME }`, `{ size: 100Gi }`, or `{ empty_dir: 20Gi }` with a finalize script",
             ),
-            Some(RecorderStorage::EmptyDir { .. }) if !finalizes(pool) && !ctx.doubtful(&format!("{path}.files")) => {
-                ctx.error(
-                    &format!("{path}.storage"),
-                    format!(
-                        "the recorders of pool `{}` would lose their recordings: an empty_dir goes with its pod",
-                        pool.name
-                    ),
-                    &format!("add a script that takes them away: a file /config/finalize.sh, or {SCRIPT}"),
-                )
-            }
-            Some(_) => {}
+            Some(_) => finalizes(ctx, pool, &path),
         }
         if pool.recorders.workload.image.era == Era::Legacy {
             let message = format!(
@@ -53,7 +41,35 @@ pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
     }
 }
 
-fn finalizes(pool: &Pool) -> bool {
-    let workload = &pool.recorders.workload;
-    workload.env.contains_key(SCRIPT) || workload.files.iter().any(|file| file.path == "/config/finalize.sh")
+/// A script that takes recordings away has to be there and to run.
+fn finalizes(ctx: &Context<'_>, pool: &Pool, path: &str) {
+    let recorders = &pool.recorders;
+    let goes = matches!(recorders.storage, Some(RecorderStorage::EmptyDir { .. }));
+    let files = format!("{path}.files");
+    if ctx.doubtful(&files) {
+        return;
+    }
+    match recorders.finalize_script() {
+        // The image has the script that the variable names, or a volume does.
+        None if recorders.workload.env.contains_key(Recorders::FINALIZE) => {}
+        None if goes => ctx.error(
+            &format!("{path}.storage"),
+            format!(
+                "the recorders of pool `{}` would lose their recordings: an empty_dir goes with its pod",
+                pool.name
+            ),
+            &format!("add a script that takes them away: a file /config/finalize.sh, or {}", Recorders::FINALIZE),
+        ),
+        Some(script) if script.mode & 0o111 == 0 => {
+            let message = format!("{} can't run: its mode is {:04o}", script.path, script.mode);
+            let hint = "say `mode: \"0555\"`: jibri starts it as a program";
+            if goes {
+                let lost = format!("the recorders of pool `{}` would lose their recordings: {message}", pool.name);
+                ctx.error(&files, lost, hint);
+            } else {
+                ctx.warn(&files, message, hint);
+            }
+        }
+        None | Some(_) => {}
+    }
 }

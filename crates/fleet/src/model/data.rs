@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Storage, Workload};
+use super::{CustomFile, EnvValue, Storage, Workload};
 use crate::{ClusterName, PoolName, ShardName};
 
 /// jvb and jibri, in any number of clusters.
@@ -193,6 +193,26 @@ pub struct Recorders {
     pub storage: Option<RecorderStorage>,
     /// How long a recording may go on after the platform wants its node.
     pub grace: Duration,
+}
+
+impl Recorders {
+    /// The variable that names the script.
+    pub const FINALIZE: &str = "JIBRI_FINALIZE_RECORDING_SCRIPT_PATH";
+
+    /// The file that runs after each recording: the one that the variable names, or else a file of the user's
+    /// `/config/finalize….sh`.
+    #[must_use]
+    pub fn finalize_script(&self) -> Option<&CustomFile> {
+        let files = &self.workload.files;
+        match self.workload.env.get(Self::FINALIZE) {
+            Some(EnvValue::Plain(path)) => files.iter().find(|file| file.path == *path),
+            Some(EnvValue::Secret) => None,
+            None => files.iter().find(|file| {
+                let name = file.path.strip_prefix("/config/");
+                name.is_some_and(|name| name.starts_with("finalize") && name.ends_with(".sh"))
+            }),
+        }
+    }
 }
 
 /// Where recordings go.
