@@ -1,6 +1,6 @@
 //! Where a data cluster stands in relation to the control cluster.
 
-use fleet::{Cluster, ClusterName, Fleet};
+use fleet::{ClusterName, Fleet};
 use manifest::Names;
 
 /// How far a data cluster is from the control plane.
@@ -21,7 +21,7 @@ pub(crate) fn distance(fleet: &Fleet, cluster: &ClusterName) -> Distance {
         return Distance::SameNamespace;
     }
     match (fleet.clusters.get(cluster), fleet.clusters.get(control)) {
-        (Some(here), Some(there)) if is_same_cluster(here, there) => {
+        (Some(here), Some(there)) if here.is_same_cluster(there) => {
             if here.namespace == there.namespace {
                 Distance::SameNamespace
             } else {
@@ -29,14 +29,6 @@ pub(crate) fn distance(fleet: &Fleet, cluster: &ClusterName) -> Distance {
             }
         }
         _ => Distance::Apart,
-    }
-}
-
-/// Two names of ours can stand for two namespaces of one cluster.
-fn is_same_cluster(a: &Cluster, b: &Cluster) -> bool {
-    match (&a.uid, &b.uid) {
-        (Some(a), Some(b)) => a == b,
-        _ => a.access == b.access,
     }
 }
 

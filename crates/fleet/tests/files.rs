@@ -315,6 +315,36 @@ fn recordings_are_not_lost_to_a_script_that_cannot_run() {
     assert_eq!(kept, ["/config/finalize.sh can't run: its mode is 0444"]);
 }
 
+#[test]
+fn ports_of_one_cluster_are_told_apart_whatever_it_is_called() {
+    let two_names = [
+        ("hq: { context: hq }", "hq: { context: fra, namespace: n1 }"),
+        (
+            "us: { cluster: fra, bridges: { replicas: 3, base_port: 30200 }",
+            "us: { cluster: hq, bridges: { replicas: 3, base_port: 30102 }",
+        ),
+    ];
+    let one = "pools `eu` and `us` would both listen on node port 30102 of clusters fra and hq, which are one";
+    assert_eq!(told(&with(&two_names)), [one]);
+    let host = |port: &str| format!("base_port: {port}, expose: host_port");
+    assert_eq!(
+        told(&with(&[("base_port: 30200", &host("30101"))])),
+        ["pools `eu` and `us` would both listen on port 30101 of cluster fra"]
+    );
+    for apart in ["30099", "30103", "10000"] {
+        assert_eq!(told(&with(&[("base_port: 30200", &host(apart))])), [""; 0], "{apart}");
+    }
+    // Bridges of two pools that take the same port of their nodes go to different nodes.
+    assert_eq!(told(&with(&[("base_port: 30200", &host("10000")), ("base_port: 30100", &host("10000"))])), [""; 0]);
+    // What shards take is TCP.
+    let xmpp = ("expose: load_balancer", "expose: node_port, node_port: { base: 30300 }");
+    let beside = (
+        "us: { cluster: fra, bridges: { replicas: 3, base_port: 30200",
+        "us: { cluster: hq, bridges: { expose: host_port, base_port: 30300",
+    );
+    assert_eq!(told(&with(&[xmpp, beside])), [""; 0]);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 

@@ -1,15 +1,27 @@
-//! Node ports: inside the range that Kubernetes gives, and each for one thing only.
+//! Ports of nodes: node ports inside the range that Kubernetes gives, and each port for one thing only.
 
 use super::is_placed;
 use crate::diagnostic::Problem;
 use crate::resolve::Context;
-use crate::{BridgeExpose, ClusterName, Fleet, XmppExpose};
+use crate::{BridgeExpose, Cluster, ClusterName, Fleet, XmppExpose};
 
 const FIRST: u32 = 30_000;
 const LAST: u32 = 32_767;
 
-/// Node ports that something takes in a cluster; both ends belong to it.
+/// Whose the ports are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// Of every node, given out by Kubernetes: one number is never given out twice, whatever the protocol.
+    NodePort,
+    /// Of the nodes that bridges run on, over UDP. Two pools may say the same one: their bridges go to other nodes.
+    Host,
+}
+
+/// Ports that something takes in a cluster; both ends belong to it.
 struct Range<'a> {
+    taken: Taken,
+    /// Whether it is UDP.
+    media: bool,
     cluster: &'a ClusterName,
     /// Such as "pool `eu`".
     who: String,
@@ -24,7 +36,7 @@ struct Range<'a> {
 
 pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
     let ranges = ranges(ctx, fleet);
-    for range in &ranges {
+    for range in ranges.iter().filter(|range| range.taken == Taken::NodePort) {
         if range.from < FIRST || range.to > LAST {
             let count = range.to - range.from + 1;
             let message =
@@ -41,14 +53,14 @@ pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
     }
     for (i, first) in ranges.iter().enumerate() {
         for second in ranges.get(i + 1..).unwrap_or_default() {
-            overlap(ctx, first, second);
+            overlap(ctx, fleet, first, second);
         }
     }
 }
 
-fn overlap(ctx: &Context<'_>, first: &Range<'_>, second: &Range<'_>) {
+fn overlap(ctx: &Context<'_>, fleet: &Fleet, first: &Range<'_>, second: &Range<'_>) {
     let (from, to) = (first.from.max(second.from), first.to.min(second.to));
-    if first.cluster != second.cluster || from > to {
+    if from > to || !meet(first, second) || !is_same_cluster(fleet, first.cluster, second.cluster) {
         return;
     }
     let both = if first.who.starts_with("pool") && second.who.starts_with("pool") {
@@ -56,40 +68,68 @@ fn overlap(ctx: &Context<'_>, first: &Range<'_>, second: &Range<'_>) {
     } else {
         format!("{} and {}", first.who, second.who)
     };
-    let ports = if from == to { format!("node port {from}") } else { format!("node ports {from}-{to}") };
-    let count = first.to - first.from + 1;
-    let message = format!("{both} would both listen on {ports} of cluster {}", first.cluster);
+    let node = if first.taken == second.taken { "node port" } else { "port" };
+    let ports = if from == to { format!("{node} {from}") } else { format!("{node}s {from}-{to}") };
+    let cluster = if first.cluster == second.cluster {
+        format!("cluster {}", first.cluster)
+    } else {
+        format!("clusters {} and {}, which are one", first.cluster, second.cluster)
+    };
+    let message = format!("{both} would both listen on {ports} of {cluster}");
+    // A host port moves more easily than node ports that are laid out.
+    let (stays, moves) = if first.taken == Taken::Host { (second, first) } else { (first, second) };
+    let count = stays.to - stays.from + 1;
     let hint = format!(
         "give `{}` {} {} or higher ({count} ports are laid out for `{}`: {})",
-        second.name,
-        second.key,
-        first.to + 1,
-        first.name,
-        first.why
+        moves.name,
+        moves.key,
+        stays.to + 1,
+        stays.name,
+        stays.why
     );
     ctx.push(Problem::error(message).at(ctx.label(&first.path)).at(ctx.label(&second.path)).hint(hint));
 }
 
+/// Whether two ranges can get in each other's way at all.
+fn meet(first: &Range<'_>, second: &Range<'_>) -> bool {
+    match (first.taken, second.taken) {
+        (Taken::NodePort, Taken::NodePort) => true,
+        (Taken::Host, Taken::Host) => false,
+        _ => first.media && second.media,
+    }
+}
+
+fn is_same_cluster(fleet: &Fleet, first: &ClusterName, second: &ClusterName) -> bool {
+    let same = |(first, second): (&Cluster, &Cluster)| first.is_same_cluster(second);
+    first == second || fleet.clusters.get(first).zip(fleet.clusters.get(second)).is_some_and(same)
+}
+
 fn ranges<'a>(ctx: &Context<'_>, fleet: &'a Fleet) -> Vec<Range<'a>> {
     let mut ranges = Vec::new();
-    for pool in fleet.data.pools.iter().filter(|pool| pool.bridges.expose == BridgeExpose::NodePort) {
-        let max = u32::from(pool.bridges.replicas.max());
+    for pool in &fleet.data.pools {
         let path = format!("data.pools.{}.bridges", pool.name);
-        let sure =
-            is_placed(ctx, pool) && ["expose", "base_port"].iter().all(|key| !ctx.doubtful(&format!("{path}.{key}")));
-        if max == 0 || !sure {
+        let told = ["expose", "base_port"].iter().any(|key| ctx.doubtful(&format!("{path}.{key}")));
+        let max = u32::from(pool.bridges.replicas.max());
+        let (taken, count, why) = match pool.bridges.expose {
+            BridgeExpose::NodePort => (Taken::NodePort, max, format!("max {max}")),
+            BridgeExpose::HostPort | BridgeExpose::HostNetwork => (Taken::Host, 1, "one per node".to_owned()),
+            BridgeExpose::LoadBalancer => continue,
+        };
+        if max == 0 || told || !is_placed(ctx, pool) {
             continue;
         }
         let from = u32::from(pool.bridges.base_port);
         ranges.push(Range {
+            taken,
+            media: true,
             cluster: &pool.cluster,
             who: format!("pool `{}`", pool.name),
             name: pool.name.to_string(),
-            why: format!("max {max}"),
+            why,
             path: format!("{path}.base_port"),
             key: "base_port",
             from,
-            to: from + max - 1,
+            to: from + count - 1,
         });
     }
     if let XmppExpose::NodePort { base, .. } = fleet.control.xmpp
@@ -98,6 +138,8 @@ fn ranges<'a>(ctx: &Context<'_>, fleet: &'a Fleet) -> Vec<Range<'a>> {
     {
         let from = u32::from(base);
         ranges.push(Range {
+            taken: Taken::NodePort,
+            media: false,
             cluster: &fleet.control.cluster,
             who: "the shards' XMPP".to_owned(),
             name: "control.xmpp.node_port".to_owned(),

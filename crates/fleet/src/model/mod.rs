@@ -70,6 +70,17 @@ pub struct Cluster {
     pub uid: Option<String>,
 }
 
+impl Cluster {
+    /// Two names of ours can stand for two namespaces of one cluster.
+    #[must_use]
+    pub fn is_same_cluster(&self, other: &Self) -> bool {
+        match (&self.uid, &other.uid) {
+            (Some(own), Some(its)) => own == its,
+            _ => self.access == other.access,
+        }
+    }
+}
+
 /// How a cluster is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
