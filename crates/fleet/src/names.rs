@@ -13,6 +13,9 @@ pub enum InvalidName {
         "`{0}` is not a DNS label: use lower-case letters, digits and `-`, beginning and ending with a letter or digit, 63 at most"
     )]
     Label(String),
+    /// A DNS label that can't begin the name of a Service (RFC 1035): those begin with a letter.
+    #[error("`{0}` can't begin the names of Services: use lower-case letters, digits and `-`, beginning with a letter")]
+    Service(String),
     /// Not the name of an environment variable.
     #[error(
         "`{0}` is not the name of an environment variable: use letters, digits and `_`, not beginning with a digit"
@@ -27,9 +30,17 @@ fn is_dns_label(text: &str) -> bool {
     bytes.len() <= 63 && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().copied().all(inner)
 }
 
+fn begins_with_a_letter(text: &str) -> bool {
+    is_dns_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
 fn is_env_name(text: &str) -> bool {
     text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn not_a_fleet(text: String) -> InvalidName {
+    if is_dns_label(&text) { InvalidName::Service(text) } else { InvalidName::Label(text) }
 }
 
 macro_rules! name {
@@ -88,8 +99,8 @@ macro_rules! name {
 }
 
 name!(
-    /// The fleet's name: a DNS label with which every object's name starts.
-    FleetName, is_dns_label, InvalidName::Label
+    /// The fleet's name: a DNS label with which every object's name starts, so it begins with a letter.
+    FleetName, begins_with_a_letter, not_a_fleet
 );
 name!(
     /// Our name for a cluster: a key of `clusters`.
@@ -192,11 +203,18 @@ mod tests {
     #[test]
     fn labels_are_dns_labels() {
         for good in ["a", "meet", "eu-central-1", "0a"] {
-            assert!(FleetName::from_str(good).is_ok(), "{good}");
+            assert!(PoolName::from_str(good).is_ok(), "{good}");
         }
         for bad in ["", "-a", "a-", "Meet", "a.b", "ä", &"a".repeat(64)] {
-            assert!(FleetName::from_str(bad).is_err(), "{bad}");
+            assert!(PoolName::from_str(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_fleets_name_can_begin_that_of_a_service() {
+        assert!(FleetName::from_str("meet-1").is_ok());
+        assert_eq!(FleetName::from_str("1meet"), Err(InvalidName::Service("1meet".into())));
+        assert_eq!(FleetName::from_str("Meet"), Err(InvalidName::Label("Meet".into())));
     }
 
     #[test]

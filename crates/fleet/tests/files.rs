@@ -151,6 +151,7 @@ fn one_mistake_hides_no_other() {
     let order = ["`hq` is no cluster of a pool", "rollout.order says nothing of fra"];
     let cases: &[Case<'_>] = &[
         (&[OVERLAP, ("fleet: meet", "fleet: Meet")], &["`Meet` is not", overlap]),
+        (&[OVERLAP, ("fleet: meet", "fleet: 1meet")], &["`1meet` can't begin the names of Services", overlap]),
         (&[OVERLAP, ("fleet: meet\n", "")], &["`fleet` is missing", overlap]),
         (&[NOWHERE, ("url: https://meet.example.org", "url: meet")], &["`meet` is not the address", nowhere]),
         (&[NOWHERE, ("url: https://meet.example.org\n", "")], &["`url` is missing", nowhere]),

@@ -136,7 +136,7 @@ fn clusters(ctx: &Context<'_>, raw: &raw::Fleet, fleet: &FleetName) -> BTreeMap<
     for (key, raw) in raw.clusters.iter().flatten() {
         let path = format!("clusters.{key}");
         let name: Option<ClusterName> = key_name(ctx, &path, key);
-        let _: Option<FleetName> = self::name(ctx, &format!("{path}.namespace"), raw.namespace.as_deref());
+        let _: Option<ClusterName> = self::name(ctx, &format!("{path}.namespace"), raw.namespace.as_deref());
         let namespace = raw.namespace.clone().unwrap_or_else(|| fleet.to_string());
         let access = raw.context.as_deref().map(|context| access(ctx, &path, context, raw.kubeconfig.as_deref()));
         if let (Some(name), Some(access)) = (name, access) {
