@@ -346,6 +346,33 @@ fn ports_of_one_cluster_are_told_apart_whatever_it_is_called() {
     assert_eq!(told(&with(&[xmpp, beside])), [""; 0]);
 }
 
+#[test]
+fn endpoints_lead_somewhere() {
+    for (address, what) in [
+        ("127.0.0.1", "leads each machine to itself"),
+        ("::1", "leads each machine to itself"),
+        ("::ffff:127.0.0.1", "leads each machine to itself"),
+        ("0.0.0.0", "is no machine's address"),
+        ("::", "is no machine's address"),
+        ("224.0.0.1", "is a multicast address"),
+        ("ff02::1", "is a multicast address"),
+        ("169.254.1.1", "only leads to the same link"),
+        ("fe80::1", "only leads to the same link"),
+        ("10.0.0.1", ""),
+        ("fd00::1", ""),
+    ] {
+        let port = if address.contains(':') { format!("[{address}]:5222") } else { format!("{address}:5222") };
+        for expose in [
+            format!("expose: node_port, node_port: {{ base: 30300, addresses: [192.0.2.1, \"{address}\"] }}"),
+            format!("expose: external, external: {{ alpha: {{ a: \"h:1\", b: \"{port}\" }}, beta: {{ a: \"h:2\" }} }}"),
+        ] {
+            let told = told(&with(&[("expose: load_balancer", &expose)]));
+            assert_eq!(told.len(), usize::from(!what.is_empty()), "{expose}: {told:?}");
+            assert!(told.iter().all(|message| message.contains(what)), "{told:?}");
+        }
+    }
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 

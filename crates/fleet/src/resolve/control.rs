@@ -152,7 +152,10 @@ fn xmpp(ctx: &Context<'_>, raw: &raw::Control) -> XmppExpose {
             };
             let addresses = ports.addresses.iter().enumerate();
             let addresses: Vec<IpAddr> = addresses
-                .filter_map(|(i, text)| super::address(ctx, &format!("control.xmpp.node_port.addresses.{i}"), text))
+                .filter_map(|(i, text)| {
+                    let path = format!("control.xmpp.node_port.addresses.{i}");
+                    super::address(ctx, &path, text).inspect(|ip| reachable(ctx, &path, *ip))
+                })
                 .collect();
             ports.base.map_or(STAND_IN, |base| XmppExpose::NodePort { base, addresses })
         }
@@ -184,6 +187,28 @@ fn target(ctx: &Context<'_>, shard: &str, raw: &raw::Target) -> Option<(ShardNam
     Some((name?, XmppTarget { a: a?, b }))
 }
 
+/// An address that leads somewhere from every machine: an EndpointSlice takes no others.
+fn reachable(ctx: &Context<'_>, path: &str, ip: IpAddr) {
+    let plain = ip.to_canonical();
+    let link_local = match plain {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    let what = if plain.is_loopback() {
+        "leads each machine to itself"
+    } else if plain.is_unspecified() {
+        "is no machine's address"
+    } else if plain.is_multicast() {
+        "is a multicast address"
+    } else if link_local {
+        "only leads to the same link"
+    } else {
+        return;
+    };
+    let message = format!("`{ip}` {what}: bridges in other clusters can't reach a shard there");
+    ctx.error(path, message, "write an address or a host name that they can reach");
+}
+
 /// `host:port`, or `[v6]:port`.
 fn host_port(ctx: &Context<'_>, path: &str, text: &str) -> Option<(String, u16)> {
     let parsed = text.rsplit_once(':').and_then(|(host, port)| {
@@ -197,6 +222,9 @@ fn host_port(ctx: &Context<'_>, path: &str, text: &str) -> Option<(String, u16)>
     });
     if parsed.is_none() {
         ctx.error(path, format!("`{text}` is no host:port"), "write it as xmpp-a.example.org:5222");
+    }
+    if let Some(ip) = parsed.as_ref().and_then(|(host, _)| host.parse().ok()) {
+        reachable(ctx, path, ip);
     }
     parsed
 }
