@@ -373,6 +373,32 @@ fn endpoints_lead_somewhere() {
     }
 }
 
+#[test]
+fn files_of_a_component_fit_into_their_config_map() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        std::fs::write(folder.path().join(name), "x".repeat(700 * 1024)).unwrap();
+    }
+    let told = |files: &str, pool: &str| -> Vec<String> {
+        let text = with(&[
+            ("control: { ", &format!("control: {{ web: {{ files: [{files}] }}, ")),
+            ("us: { cluster: fra, bridges: { ", &format!("us: {{ cluster: fra, bridges: {{ files: [{pool}], ")),
+        ]);
+        match load_text("fleet.yaml", &text, folder.path(), &BTreeMap::new()) {
+            Ok(_) => Vec::new(),
+            Err(report) => report.problems.into_iter().map(|problem| problem.message).collect(),
+        }
+    };
+    let (a, b) = ("{ path: /config/a, file: a }", "{ path: /config/b, file: b }");
+    assert_eq!(told(a, b), [""; 0]);
+    let said = |whose: &str| {
+        format!("the files of {whose} have 1433600 bytes together; the ConfigMap that carries them holds 1032192")
+    };
+    let both = format!("{a}, {b}");
+    assert_eq!(told(&both, &both), [said("web"), said("jvb of pool `us`")]);
+    assert_eq!(told(&format!("{a}, {{ path: /config/b, config_map: m, key: k }}"), ""), [""; 0]);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 

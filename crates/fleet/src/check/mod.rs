@@ -3,6 +3,7 @@
 mod agreement;
 mod auth;
 mod capacity;
+mod files;
 mod names;
 mod places;
 mod ports;
@@ -20,6 +21,7 @@ pub(crate) fn check(ctx: &Context<'_>, fleet: &Fleet) {
     names::check(ctx, fleet);
     capacity::check(ctx, fleet);
     auth::check(ctx, fleet);
+    files::check(ctx, fleet);
     recorders::check(ctx, fleet);
     agreement::check(ctx, fleet);
     rollout::check(ctx, fleet);
