@@ -399,6 +399,23 @@ fn files_of_a_component_fit_into_their_config_map() {
     assert_eq!(told(&format!("{a}, {{ path: /config/b, config_map: m, key: k }}"), ""), [""; 0]);
 }
 
+#[test]
+fn a_renamed_entry_is_told_that_nothing_follows() {
+    let text = with(&[
+        ("fra: { context: fra }", "fra: { context: fra, renamed_from: de }"),
+        ("alpha: {}", "alpha: { renamed_from: one }"),
+        ("eu: { ", "eu: { renamed_from: de, "),
+    ]);
+    assert_eq!(
+        told(&text),
+        [
+            "`renamed_from` has no effect yet: cluster `de` goes and `fra` comes as a new one; all that names it changes with it",
+            "`renamed_from` has no effect yet: shard `one` goes and `alpha` comes as a new one; its rooms end with the old one",
+            "`renamed_from` has no effect yet: pool `de` goes and `eu` comes as a new one; its bridges are replaced by new ones",
+        ]
+    );
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 
