@@ -26,8 +26,16 @@ pub(crate) struct Parsed {
 /// Reads a file's text; `env` is the process environment, which wins in substitutions.
 pub(crate) fn parse(source: &Text, text: &str, env: &BTreeMap<String, String>) -> Parsed {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader =
-        Reader { chars: text.chars().collect(), at: 0, line: 1, column: 1, source, env, known: BTreeMap::new() };
+    let mut reader = Reader {
+        chars: text.chars().collect(),
+        at: 0,
+        line: 1,
+        column: 1,
+        source,
+        env,
+        known: BTreeMap::new(),
+        torn: false,
+    };
     let mut parsed = Parsed { variables: Vec::new(), problems: Vec::new() };
     while let Some(result) = reader.next_line() {
         match result {
@@ -55,6 +63,8 @@ struct Reader<'a> {
     source: &'a Text,
     env: &'a BTreeMap<String, String>,
     known: BTreeMap<String, String>,
+    /// Whether a quote was left open above: what is no variable may well belong to its value.
+    torn: bool,
 }
 
 /// Deeper defaults inside defaults than anybody writes.
@@ -104,7 +114,7 @@ impl Reader<'_> {
                 self.skip_line();
                 Some(Ok(None))
             }
-            _ => Some(self.assignment().map(Some)),
+            _ => Some(self.assignment()),
         }
     }
 
@@ -117,7 +127,7 @@ impl Reader<'_> {
         word
     }
 
-    fn assignment(&mut self) -> Result<Variable, Problem> {
+    fn assignment(&mut self) -> Result<Option<Variable>, Problem> {
         let (mut line, mut column) = (self.line, self.column);
         let mut name = self.word();
         if name == "export" {
@@ -127,7 +137,12 @@ impl Reader<'_> {
         }
         let span = Span { line, column, len: name.chars().count().max(1) };
         self.skip_blanks();
-        if name.parse::<crate::EnvName>().is_err() {
+        let named = name.parse::<crate::EnvName>().is_ok();
+        if self.torn && !(named && matches!(self.peek(), Some('=') | None | Some('\n'))) {
+            self.skip_line();
+            return Ok(None);
+        }
+        if !named {
             return Err(self
                 .wrong(span, "this line does not begin with the name of a variable")
                 .hint("write NAME=value; comments begin with #"));
@@ -139,7 +154,7 @@ impl Reader<'_> {
             None | Some('\n') => {
                 // A name alone passes the runner's own value on, as docker-compose does.
                 let value = self.env.get(&name).cloned().unwrap_or_default();
-                return Ok(Variable { name, value, span });
+                return Ok(Some(Variable { name, value, span }));
             }
             Some(_) => {
                 return Err(self.wrong(span, format!("`{name}` is not followed by `=`")).hint("write NAME=value"));
@@ -147,11 +162,17 @@ impl Reader<'_> {
         }
         self.skip_blanks();
         let value = match self.peek() {
-            Some('\'') => self.single(span)?,
-            Some('"') => self.double(span)?,
-            _ => self.bare(span)?,
+            Some('\'') => self.single(span),
+            Some('"') => self.double(span),
+            _ => self.bare(span),
         };
-        Ok(Variable { name, value, span })
+        match value {
+            Ok(value) => Ok(Some(Variable { name, value, span })),
+            Err(problem) => {
+                self.back_to(span.line);
+                Err(problem)
+            }
+        }
     }
 
     fn rest_is_comment(&mut self, span: Span) -> Result<(), Problem> {
@@ -161,6 +182,13 @@ impl Reader<'_> {
                 self.skip_line();
                 Ok(())
             }
+            Some(_) if self.line > span.line => {
+                let message = format!(
+                    "the quote that opens this value is closed on line {}, in the middle of another one",
+                    self.line
+                );
+                Err(self.wrong(span, message).hint("close it on its own line"))
+            }
             Some(_) => {
                 Err(self.wrong(span, "there is text after the closing quote").hint("put the whole value in quotes"))
             }
@@ -169,6 +197,18 @@ impl Reader<'_> {
 
     fn unclosed(&self, span: Span) -> Problem {
         self.wrong(span, "the quote that opens this value is never closed")
+            .hint("close it on its own line: it takes all lines below for a part of the value")
+    }
+
+    /// Back to the end of a line that opened a quote: the variables that it took with it have problems of their own.
+    fn back_to(&mut self, line: usize) {
+        self.torn |= self.line > line;
+        while self.line > line {
+            self.at -= 1;
+            if self.chars.get(self.at) == Some(&'\n') {
+                self.line -= 1;
+            }
+        }
     }
 
     fn single(&mut self, span: Span) -> Result<String, Problem> {
@@ -361,5 +401,22 @@ mod tests {
         assert_eq!(values.get("F").map(String::as_str), Some("6"));
         assert_eq!(problems.iter().map(|p| p.labels[0].line).collect::<Vec<_>>(), [1, 3, 4]);
         assert!(problems[0].message.contains("say X"));
+    }
+
+    #[test]
+    fn an_open_quote_is_told_where_it_opens_and_hides_nothing_below() {
+        let (values, problems) = read("A=1\nB=\"x\nC=2\n1D=x\nE='y\n");
+        assert_eq!(values.keys().collect::<Vec<_>>(), ["A", "C"]);
+        let told: Vec<(usize, &str)> = problems.iter().map(|p| (p.labels[0].line, p.message.as_str())).collect();
+        let never = "the quote that opens this value is never closed";
+        // What begins with no name may belong to the value that was meant.
+        assert_eq!(told, [(2, never), (5, never)]);
+
+        let (values, problems) = read("A='x\nB='y'\nC=\"z # \"\n");
+        assert_eq!(values.get("B").map(String::as_str), Some("y"));
+        assert_eq!(values.get("C").map(String::as_str), Some("z # "));
+        assert_eq!(problems.len(), 1);
+        let said = "the quote that opens this value is closed on line 2, in the middle of another one";
+        assert_eq!((problems[0].labels[0].line, problems[0].message.as_str()), (1, said));
     }
 }

@@ -416,6 +416,38 @@ fn a_renamed_entry_is_told_that_nothing_follows() {
     );
 }
 
+#[test]
+fn a_mistake_is_told_without_what_follows_from_it() {
+    let image = [("control: { ", "control: { web: { image: \"foo bar\" }, "), ("TZ: UTC", "ENABLE_LOBBY: 1")];
+    assert_eq!(told(&with(&image)), ["`foo bar` is no image reference"]);
+    let expose = told(&with(&[("expose: load_balancer", "expose: loadbalancer")]));
+    assert_eq!(expose.len(), 1, "{expose:?}");
+    let target = "expose: external, external: { alpha: { a: \"h:1\" }, beta: { a: \"host:99999\" } }";
+    assert_eq!(told(&with(&[("expose: load_balancer", target)])), ["`host:99999` is no host:port"]);
+}
+
+#[test]
+fn the_way_out_fits_the_file_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("latin.env"), b"NAME=caf\xe9\n").unwrap();
+    let text = with(&[("", "env_files: [latin.env, none.env]")]);
+    let report = load_text("fleet.yaml", &text, folder.path(), &BTreeMap::new()).unwrap_err();
+    let hints: Vec<Option<&str>> = report.problems.iter().map(|problem| problem.hint.as_deref()).collect();
+    assert_eq!(hints, [Some("save it as UTF-8"), Some("paths are relative to the fleet file")]);
+}
+
+#[test]
+fn nothing_requests_more_than_its_limit() {
+    let resources = |requests: &str, limits: &str| {
+        let web = format!("control: {{ web: {{ resources: {{ requests: {requests}, limits: {limits} }} }}, ");
+        told(&with(&[("control: { ", &web)]))
+    };
+    let said = "memory 5Gi is requested, over a limit of 4Gi";
+    assert_eq!(resources("{ memory: 5Gi, cpu: 1 }", "{ memory: 4096Mi, cpu: 2 }"), [said]);
+    assert_eq!(resources("{ memory: 4Gi }", "{ memory: 4Gi }"), [""; 0]);
+    assert_eq!(resources("{ memory: 5Gi }", "{ cpu: 1 }"), [""; 0]);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 

@@ -68,7 +68,9 @@ pub(crate) fn similar(era: Era, name: &str) -> Option<&'static str> {
     let known: Vec<&'static str> =
         PARSED.iter().filter(|(of, ..)| *of == era).flat_map(|(.., names)| names.iter().copied()).collect();
     let near = crate::schema::nearest(name, &known)?;
-    (strsim::damerau_levenshtein(name, near) <= 2).then_some(near)
+    // A short name is near to many; two letters of three are no slip.
+    let slips = 2.min(name.len() / 3);
+    (1..=slips).contains(&strsim::damerau_levenshtein(name, near)).then_some(near)
 }
 
 #[cfg(test)]
@@ -88,6 +90,14 @@ mod tests {
         assert!(!reads(Component::Web, &new, "ENABLE_ICE_RESTART"));
         assert!(reads(Component::Jicofo, &new, "JICOFO_MAX_MEMORY") && reads(Component::Jibri, &new, "S6_VERBOSITY"));
         assert!(!reads(Component::Haproxy, &new, "TZ"));
+    }
+
+    #[test]
+    fn what_was_meant_is_only_guessed_where_it_is_near() {
+        assert_eq!(similar(Era::Rootless, "ENABLE_LOBY"), Some("ENABLE_LOBBY"));
+        for name in ["X", "TY", "TZ", "ENABLE_LOBBY", "SOMETHING_ELSE"] {
+            assert_eq!(similar(Era::Rootless, name), None, "{name}");
+        }
     }
 
     #[test]

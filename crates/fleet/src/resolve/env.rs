@@ -54,11 +54,7 @@ impl Environment {
         let text = match super::read_text(&ctx.file(file)) {
             Ok(text) => text,
             Err(why) => {
-                ctx.error(
-                    path,
-                    format!("env file `{file}` can't be read: {why}"),
-                    "paths are relative to the fleet file",
-                );
+                ctx.error(path, format!("env file `{file}` can't be read: {why}"), why.hint());
                 return;
             }
         };
@@ -269,7 +265,7 @@ pub(crate) fn secret_source(ctx: &Context<'_>, path: &str, secret: &raw::Secret)
             )),
             Err(super::Unreadable::Absent) => SecretSource::Missing { source: format!("file {file}") },
             Err(why) => {
-                ctx.error(path, format!("secret file `{file}` can't be read: {why}"), "");
+                ctx.error(path, format!("secret file `{file}` can't be read: {why}"), why.hint());
                 SecretSource::Missing { source: format!("file {file}") }
             }
         },

@@ -255,6 +255,18 @@ pub(crate) enum Unreadable {
     Other(std::io::Error),
 }
 
+impl Unreadable {
+    /// The way out, for a file of the fleet file's.
+    pub(crate) const fn hint(&self) -> &'static str {
+        match self {
+            Self::Absent => "paths are relative to the fleet file",
+            Self::TooLarge => "is this the right file?",
+            Self::NotText => "save it as UTF-8",
+            Self::Other(_) => "",
+        }
+    }
+}
+
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -2,11 +2,7 @@
 
 /// The canonical spelling, or nothing if the text is no quantity.
 pub(crate) fn canonical(text: &str) -> Option<String> {
-    let text = text.trim();
-    let split = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
-    let (number, suffix) = text.split_at(split);
-    let scale = Scale::of(suffix)?;
-    let nanos = scale.nanos(number)?;
+    let (scale, nanos) = parse(text)?;
     Some(match scale {
         Scale::Binary(_) if nanos.abs() >= 1024 * NANO => binary(nanos),
         Scale::Exponent(_) => {
@@ -14,6 +10,20 @@ pub(crate) fn canonical(text: &str) -> Option<String> {
         }
         _ => decimal(nanos, |exponent| SI.iter().find(|(_, e)| *e == exponent).map_or("", |(s, _)| s).to_owned()),
     })
+}
+
+/// Whether the one is more than the other; not if either is no quantity.
+pub(crate) fn is_more(one: &str, other: &str) -> bool {
+    parse(one).zip(parse(other)).is_some_and(|((_, one), (_, other))| one > other)
+}
+
+fn parse(text: &str) -> Option<(Scale, i128)> {
+    let text = text.trim();
+    let split = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(split);
+    let scale = Scale::of(suffix)?;
+    let nanos = scale.nanos(number)?;
+    Some((scale, nanos))
 }
 
 const NANO: i128 = 1_000_000_000;
@@ -91,7 +101,15 @@ fn binary(nanos: i128) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::{canonical, is_more};
+
+    #[test]
+    fn quantities_are_compared_by_what_they_are() {
+        for (one, other) in [("5Gi", "4Gi"), ("1.5", "1400m"), ("1Gi", "1G"), ("2k", "1999")] {
+            assert!(is_more(one, other) && !is_more(other, one), "{one} {other}");
+        }
+        assert!(!is_more("1000m", "1") && !is_more("x", "1"));
+    }
 
     #[test]
     fn quantities_are_spelled_as_the_api_server_does() {

@@ -204,7 +204,22 @@ fn resources(ctx: &Context<'_>, said: &[(String, &raw::Workload)]) -> Resources 
         }
         list
     };
-    Resources { requests: list("requests", |raw| &raw.requests), limits: list("limits", |raw| &raw.limits) }
+    let resources =
+        Resources { requests: list("requests", |raw| &raw.requests), limits: list("limits", |raw| &raw.limits) };
+    for (name, request) in &resources.requests {
+        let Some(limit) = resources.limits.get(name).filter(|limit| quantity::is_more(request, limit)) else {
+            continue;
+        };
+        let last = said.iter().rev().find(|(_, raw)| raw.resources.requests.contains_key(name));
+        let path = last.map_or("", |(path, _)| path);
+        let message = format!("{name} {request} is requested, over a limit of {limit}");
+        ctx.error(
+            &format!("{path}.resources.requests.{name}"),
+            message,
+            "an API server refuses such pods: lower the request or raise the limit",
+        );
+    }
+    resources
 }
 
 /// A quantity in canonical spelling, or an error.
@@ -312,11 +327,7 @@ fn file_source(ctx: &Context<'_>, at: &str, raw: &raw::File) -> Option<FileSourc
                 Some(FileSource::Content(bytes))
             }
             Err(why) => {
-                ctx.error(
-                    &format!("{at}.file"),
-                    format!("file `{file}` can't be read: {why}"),
-                    "paths are relative to the fleet file",
-                );
+                ctx.error(&format!("{at}.file"), format!("file `{file}` can't be read: {why}"), why.hint());
                 None
             }
         }
