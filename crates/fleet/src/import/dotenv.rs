@@ -58,4 +58,14 @@ mod tests {
         let dropped: Vec<&str> = imported.dropped.iter().map(|(what, _)| what.as_str()).collect();
         assert_eq!(dropped, ["CONFIG", "HTTP_PORT", "JVB_AUTH_PASSWORD", "the value of JWT_APP_SECRET"]);
     }
+
+    #[test]
+    fn variables_are_those_of_the_release_that_is_named() {
+        let text = "JITSI_IMAGE_VERSION=stable-10978\nENABLE_COLIBRI_WEBSOCKET=1\nENABLE_SCTP=1\nJVB_WS_DOMAIN=w\n";
+        let imported = dotenv(".env", text).unwrap();
+        assert!(imported.fleet_yaml.contains("release: stable-10978\n"), "{}", imported.fleet_yaml);
+        assert!(imported.fleet_yaml.contains("ENABLE_COLIBRI_WEBSOCKET: "), "{}", imported.fleet_yaml);
+        let websocket = ("JVB_WS_DOMAIN".to_owned(), "set `bridges.websocket.host` of the pool".to_owned());
+        assert_eq!(imported.dropped, [websocket]);
+    }
 }

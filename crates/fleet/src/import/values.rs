@@ -1,35 +1,70 @@
 //! The chart's values: each of its shards has bridges of its own, so each becomes a shard and a pool.
 
+mod dropped;
+mod expose;
+#[cfg(test)]
+mod tests;
+mod workload;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::sheet::{Entry, Sheet};
 use super::{Draft, Imported};
 use crate::diagnostic::Report;
-use crate::{schema, source};
+use crate::{Era, source};
 
-/// Keys of a component that are taken over as they are, and their names here.
-const TAKEN: [(&str, &str); 6] = [
-    ("resources", "resources"),
-    ("nodeSelector", "node_selector"),
-    ("tolerations", "tolerations"),
-    ("affinity", "affinity"),
-    ("podAnnotations", "annotations"),
-    ("replicaCount", ""),
-];
+/// What the chart's autoscaler does unless it is told otherwise.
+const SCALED: (u16, u16) = (1, 10);
 
 /// Makes a fleet file of the chart's values; `name` is for messages.
 ///
 /// # Errors
 /// What is wrong with the file.
 pub fn values_yaml(name: &str, text: &str) -> Result<Imported, Report> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = source::Text::new(name, text);
     let tree = source::parse(text, &lines).map_err(|problem| Report::new(vec![problem]))?;
-    let values = schema::free(&tree);
+    let sheet = Sheet::new(&lines, &tree);
+    let values = sheet.root();
     let mut draft = Draft::new();
-    draft.variables(&texts(&values["global"]["env"]));
-    let secrets = texts(&values["global"]["secretEnvs"]);
-    draft.variables(&secrets.into_iter().filter(|(_, value)| !value.is_empty()).collect());
+    // What a variable means depends on the images that read it.
+    for component in ["jvb", "prosody", "jicofo", "web"] {
+        let image = values.at(component).at("image");
+        if let Some(tag) = image.at("tag").text().filter(|_| workload::is_jitsis(component, &image)) {
+            draft.release(&format!("{component}.image.tag"), &tag);
+        }
+    }
+    let websocket = websocket(&mut draft, &values.at("jvb").at("websocket"));
+    global(&mut draft, &values.at("global"), websocket.as_deref());
+    control(&mut draft, &values);
+    data(&mut draft, &values, websocket.as_deref());
+    let problems = sheet.problems();
+    if !problems.is_empty() {
+        return Err(Report::new(problems));
+    }
+    for path in sheet.left() {
+        let why = dropped::why(&path);
+        draft.drop(path, why);
+    }
+    Ok(draft.finish())
+}
+
+fn global(draft: &mut Draft, global: &Entry<'_>, websocket: Option<&str>) {
+    let texts = |entry: Entry<'_>| -> BTreeMap<String, String> {
+        let each = entry.entries().into_iter();
+        each.filter_map(|(name, value)| Some((name.to_owned(), value.text()?))).collect()
+    };
+    let mut env = texts(global.at("env"));
+    if env.get("JVB_WS_DOMAIN").map(String::as_str) == websocket {
+        // It is the host of the websockets.
+        env.remove("JVB_WS_DOMAIN");
+    }
+    draft.variables(&env);
+    for name in texts(global.at("secretEnvs")).keys() {
+        draft.secret(name);
+    }
     for (theirs, ours) in [
         ("domain", "main"),
         ("authDomain", "auth"),
@@ -37,37 +72,49 @@ pub fn values_yaml(name: &str, text: &str) -> Result<Imported, Report> {
         ("internalMucDomain", "internal_muc"),
         ("guestDomain", "guest"),
     ] {
-        if let Some(domain) = values["global"]["xmpp"][theirs].as_str() {
+        if let Some(domain) = global.at("xmpp").at(theirs).text() {
             draft.put("domains", ours, json!(domain));
         }
     }
+    if let Some(domain) = global.at("clusterDomain").text() {
+        draft.set("cluster_domain", json!(domain));
+    }
+}
+
+fn control(draft: &mut Draft, values: &Entry<'_>) {
     for component in ["prosody", "jicofo", "web", "haproxy"] {
-        let workload = workload(&mut draft, component, &values[component]);
+        let entry = values.at(component);
+        entry.at("enabled").usual("true");
+        let mut workload = workload::workload(draft, component, &entry);
+        let replicas = entry.at("replicaCount");
+        if matches!(component, "web" | "haproxy") {
+            if let Some(replicas) = replicas.number::<u16>() {
+                workload.insert("replicas".into(), json!(replicas));
+            }
+        } else {
+            replicas.usual("1");
+        }
         if !workload.is_empty() {
             draft.put("control", component, Json::Object(workload));
         }
     }
     draft.put("control", "cluster", json!("main"));
-    ingress(&mut draft, &values["haproxy"]["ingress"]);
-    let bridges = bridges(&mut draft, &values["jvb"]);
-    let empty = Map::new();
-    let shards = values["global"]["shards"].as_object().unwrap_or(&empty);
+    expose::entrance(draft, values);
+    expose::xmpp(draft, &values.at("prosody").at("service"), &values.at("global").at("shards"));
+}
+
+fn data(draft: &mut Draft, values: &Entry<'_>, websocket: Option<&str>) {
+    let bridges = bridges(draft, &values.at("jvb"), websocket);
     let (mut names, mut pools) = (Map::new(), Map::new());
-    for (name, shard) in shards {
+    for (name, shard) in values.at("global").at("shards").entries() {
         let mut bridges = bridges.clone();
-        bridges.insert(
-            "base_port".into(),
-            shard.get("jvbBasePort").filter(|p| p.is_u64()).cloned().unwrap_or(json!(30_000)),
-        );
-        pools.insert(name.clone(), json!({ "cluster": "main", "shards": [name], "bridges": bridges }));
-        names.insert(name.clone(), json!({}));
-        for key in ["xmppServer", "prosodyNodePorts", "jvbWebsocketBasePorts"].iter().filter(|key| said(&shard[**key]))
-        {
-            draft.drop(
-                format!("global.shards.{name}.{key}"),
-                "addresses and ports between components follow from control.xmpp",
-            );
+        let port = shard.at("jvbBasePort").number::<u16>();
+        if port.is_some() {
+            draft.keeps_ports = true;
         }
+        bridges.insert("base_port".into(), json!(port.unwrap_or(30_000)));
+        pools.insert(name.to_owned(), json!({ "cluster": "main", "shards": [name], "bridges": bridges }));
+        names.insert(name.to_owned(), json!({}));
     }
     if names.is_empty() {
         names.insert("alpha".into(), json!({}));
@@ -75,134 +122,50 @@ pub fn values_yaml(name: &str, text: &str) -> Result<Imported, Report> {
     }
     draft.put("control", "shards", Json::Object(names));
     draft.put("data", "pools", Json::Object(pools));
-    Ok(draft.finish())
 }
 
-/// Whether anything is said under a key.
-fn said(value: &Json) -> bool {
-    match value {
-        Json::Null => false,
-        Json::String(text) => !text.is_empty(),
-        Json::Array(items) => !items.is_empty(),
-        Json::Object(map) => map.values().any(said),
-        _ => true,
-    }
-}
-
-fn texts(map: &Json) -> BTreeMap<String, String> {
-    let text = |value: &Json| match value {
-        Json::String(text) => text.clone(),
-        Json::Null => String::new(),
-        other => other.to_string(),
-    };
-    map.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect()
-}
-
-fn workload(draft: &mut Draft, component: &str, values: &Json) -> Map<String, Json> {
-    let mut workload = Map::new();
-    for (theirs, ours) in TAKEN.iter().filter(|(_, ours)| !ours.is_empty()) {
-        if said(&values[*theirs]) {
-            workload.insert((*ours).to_owned(), values[*theirs].clone());
-        }
-    }
-    let files: Vec<Json> = values["extraFiles"].as_array().into_iter().flatten().filter_map(file).collect();
-    if !files.is_empty() {
-        workload.insert("files".into(), json!(files));
-    }
-    if let Some(tag) = values["image"]["tag"].as_str().filter(|tag| !tag.is_empty()) {
-        if component == "haproxy" {
-            workload.insert("image".into(), json!(format!("haproxy:{tag}")));
-        } else {
-            draft.release(&format!("{component}.image.tag"), tag);
-        }
-    }
-    let known = [
-        "enabled",
-        "image",
-        "extraFiles",
-        "allowedEnv",
-        "autoscaling",
-        "terminationGracePeriodSeconds",
-        "ingress",
-        "udp",
-        "websocket",
-        "service",
-    ];
-    for (key, value) in values.as_object().into_iter().flatten() {
-        let taken = known.contains(&key.as_str()) || TAKEN.iter().any(|(theirs, _)| theirs == key);
-        if !taken && said(value) && value["enabled"] != json!(false) {
-            draft.drop(format!("{component}.{key}"), "it has no counterpart here");
-        }
-    }
-    workload
-}
-
-fn file(values: &Json) -> Option<Json> {
-    let mut file = json!({ "path": values["mountPath"].as_str()?, "text": values["content"].as_str()? });
-    if let Some(mode) = values["mode"].as_u64() {
-        // `0400` was read as a number; its digits are the octal ones.
-        file["mode"] = json!(format!("{mode:04}"));
-    }
-    Some(file)
-}
-
-fn ingress(draft: &mut Draft, values: &Json) {
-    if values["enabled"] != json!(true) {
-        return;
-    }
-    let mut ingress = Map::new();
-    for (key, value) in [
-        ("class", &values["className"]),
-        ("annotations", &values["annotations"]),
-        ("tls_secret", &values["tls"][0]["secretName"]),
-    ] {
-        if said(value) {
-            ingress.insert(key.to_owned(), value.clone());
-        }
-    }
-    draft.put("control", "ingress", Json::Object(ingress));
-}
-
-fn bridges(draft: &mut Draft, values: &Json) -> Map<String, Json> {
-    let mut bridges = workload(draft, "jvb", values);
-    let scaling = &values["autoscaling"];
-    let replicas = match (&scaling["enabled"], &scaling["minReplicas"], &scaling["maxReplicas"]) {
-        (Json::Bool(true), min, max) if min.is_u64() && max.is_u64() => json!({ "min": min, "max": max }),
-        _ => values.get("replicaCount").filter(|n| n.is_u64()).cloned().unwrap_or(json!(1)),
+fn bridges(draft: &mut Draft, jvb: &Entry<'_>, websocket: Option<&str>) -> Map<String, Json> {
+    jvb.at("enabled").usual("true");
+    let mut bridges = workload::workload(draft, "jvb", jvb);
+    let (scaling, fixed) = (jvb.at("autoscaling"), jvb.at("replicaCount").number::<u16>());
+    let replicas = if scaling.at("enabled").flag(false) {
+        let min = scaling.at("minReplicas").number::<u16>().unwrap_or(SCALED.0);
+        json!({ "min": min, "max": scaling.at("maxReplicas").number::<u16>().unwrap_or(SCALED.1) })
+    } else {
+        scaling.take();
+        json!(fixed.unwrap_or(1))
     };
     bridges.insert("replicas".into(), replicas);
     bridges.insert("expose".into(), json!("node_port"));
-    if let Some(seconds) = values["terminationGracePeriodSeconds"].as_u64() {
+    if let Some(seconds) = jvb.at("terminationGracePeriodSeconds").number::<u64>() {
         bridges.insert("grace".into(), json!(format!("{seconds}s")));
     }
-    if values["websocket"]["ingress"]["enabled"] == json!(true) {
-        draft.drop(
-            "jvb.websocket",
-            "colibri websockets left the images with stable-11146; the bridge channel now runs over the media port",
-        );
+    if let Some(host) = websocket {
+        bridges.insert("websocket".into(), json!({ "host": host }));
+    }
+    jvb.at("udp").at("service").at("enabled").usual("true");
+    if !jvb.at("monitoring").at("enabled").flag(false) {
+        jvb.at("monitoring").take();
     }
     bridges
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_become_a_fleet() {
-        let text = "global:\n  env: { PUBLIC_URL: https://m.example.org, ENABLE_LOBBY: 1, JVB_WS_DOMAIN: w }\n  secretEnvs: { JVB_AUTH_PASSWORD: hunter2 }\n  shards:\n    shard-0: { jvbBasePort: 30000 }\n    shard-1: { jvbBasePort: 31000, xmppServer: x }\nprosody:\n  extraFiles: [{ name: a.lua, mountPath: /prosody-plugins-custom/a.lua, mode: 0400, content: x }]\njvb: { autoscaling: { enabled: true, minReplicas: 1, maxReplicas: 10 }, image: { tag: stable-6173 } }\n";
-        let imported = values_yaml("values.yaml", text).unwrap();
-        assert!(!format!("{imported:?}").contains("hunter2"));
-        let loaded =
-            crate::load::load_text("fleet.yaml", &imported.fleet_yaml, std::path::Path::new("."), &BTreeMap::new());
-        let fleet = loaded.unwrap_or_else(|report| panic!("{report}\n{}", imported.fleet_yaml)).fleet;
-        assert_eq!(fleet.control.shards.len(), 2);
-        assert_eq!(fleet.data.pools[1].bridges.base_port, 31_000);
-        assert_eq!(fleet.control.shards["shard-0"].prosody.workload.files[0].mode, 0o400);
-        let dropped: Vec<&str> = imported.dropped.iter().map(|(what, _)| what.as_str()).collect();
-        assert_eq!(
-            dropped,
-            ["JVB_WS_DOMAIN", "JVB_AUTH_PASSWORD", "jvb.image.tag", "global.shards.shard-1.xmppServer"]
-        );
+/// The public host of the bridges' websockets, where their images have them.
+fn websocket(draft: &mut Draft, websocket: &Entry<'_>) -> Option<String> {
+    let (service, ingress) = (websocket.at("service"), websocket.at("ingress"));
+    for (key, usual) in [("enabled", "true"), ("type", "ClusterIP")] {
+        service.at(key).usual(usual);
     }
+    service.at("ports").at("http").usual("9090");
+    if !ingress.at("enabled").flag(false) {
+        ingress.take();
+        return None;
+    }
+    if draft.era() == Era::Rootless {
+        let why = crate::env_lists::replaced(Era::Rootless, "JVB_WS_DOMAIN").unwrap_or_default();
+        draft.drop(websocket.path(), why);
+        websocket.take();
+        return None;
+    }
+    ingress.at("hosts").items().first()?.text()
 }
