@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 }
 
 /// Seeds that are always played, and after them others that nobody has played yet, for as long as there is time.
-const SIMULATED: [&str; 5] = ["--seeds", "40", "--minutes", "2", "--fresh"];
+const SIMULATED: [&str; 5] = ["--seeds", "40", "--minutes", "5", "--fresh"];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let api_servers = api_servers::ready()?;
