@@ -31,13 +31,18 @@ use fleet::{ClusterName, Plane};
 use jiff::{SignedDuration, Timestamp};
 use plan::Generation;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::lease::Terms;
 use crate::{Cluster, ClusterError, ErrorKind};
 
 /// Says whether a plane may still be written. Copies are the same fence.
 #[derive(Clone)]
-pub struct Fence(Arc<Inner>);
+pub struct Fence {
+    inner: Arc<Inner>,
+    /// Nothing is begun any more once this is cancelled.
+    stop: Option<CancellationToken>,
+}
 
 struct Inner {
     plane: Plane,
@@ -82,17 +87,24 @@ impl Fence {
     /// Closed, until a renewal succeeds.
     pub(crate) fn new(plane: Plane, terms: Terms, clock: Clock) -> Self {
         let state = State { term: Err("it was never held".to_owned()), generation: None, entered: BTreeSet::new() };
-        Self(Arc::new(Inner { plane, terms, clock, state: Mutex::new(state) }))
+        Self { inner: Arc::new(Inner { plane, terms, clock, state: Mutex::new(state) }), stop: None }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same fence, which closes too when this is cancelled: for what waits for its turn then. What was sent before
+    /// goes on to its end.
+    #[must_use]
+    pub fn until(&self, stop: CancellationToken) -> Self {
+        Self { stop: Some(stop), ..self.clone() }
     }
 
     /// The plane that it guards.
     #[must_use]
     pub fn plane(&self) -> Plane {
-        self.0.plane
+        self.inner.plane
     }
 
     /// Whether something that takes this long at most is over while nobody else can lead.
@@ -110,20 +122,23 @@ impl Fence {
     /// How long a request may take that would like to take this long: no longer than what is left, and not at all if
     /// that is too little to begin anything.
     pub(crate) fn grant(&self, wanted: Duration) -> Result<Duration, Fenced> {
-        let least = self.0.terms.least().min(wanted);
+        let least = self.inner.terms.least().min(wanted);
         self.check(least)?;
         Ok(self.left()?.min(wanted))
     }
 
     /// How much is left until the safe end.
     fn left(&self) -> Result<Duration, Fenced> {
+        if self.stop.as_ref().is_some_and(CancellationToken::is_cancelled) {
+            return Err(Fenced { why: "nothing more is to begin".to_owned() });
+        }
         let term = match &self.state().term {
             Ok(term) => *term,
             Err(why) => return Err(self.fenced(why)),
         };
-        let safe = self.0.terms.safe();
+        let safe = self.inner.terms.safe();
         // A clock that is set forward closes the fence until the next renewal, one that is set back does nothing.
-        let of_day = self.0.clock.now().duration_since(term.at).max(SignedDuration::ZERO);
+        let of_day = self.inner.clock.now().duration_since(term.at).max(SignedDuration::ZERO);
         let passed = term.sent.elapsed().max(of_day.unsigned_abs());
         if passed >= safe {
             let passed = passed.as_secs_f64();
@@ -133,12 +148,12 @@ impl Fence {
     }
 
     fn fenced(&self, why: &str) -> Fenced {
-        Fenced { why: format!("the Lease of the {} plane: {why}", self.0.plane) }
+        Fenced { why: format!("the Lease of the {} plane: {why}", self.inner.plane) }
     }
 
     /// The time of day, and with it what a renewal that is about to be sent will prove.
     pub(crate) fn about_to_send(&self) -> (Instant, Timestamp) {
-        (Instant::now(), self.0.clock.now())
+        (Instant::now(), self.inner.clock.now())
     }
 
     /// A renewal that was sent then succeeded; `anew` if somebody else may have led before.
@@ -180,7 +195,7 @@ impl Fence {
 
 impl fmt::Debug for Fence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fence").field("plane", &self.0.plane).field("check", &self.check(Duration::ZERO)).finish()
+        f.debug_struct("Fence").field("plane", &self.inner.plane).field("check", &self.check(Duration::ZERO)).finish()
     }
 }
 
@@ -255,6 +270,17 @@ mod tests {
         assert!(fence.check(Duration::ZERO).is_err(), "as after a night with the lid closed");
         fence.renewed(fence.about_to_send(), false);
         assert!(fence.check(seconds(14)).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_to_begin_nothing_more_keeps_nobody_else_from_it() {
+        let (fence, _) = fence();
+        fence.renewed(fence.about_to_send(), true);
+        let stop = CancellationToken::new();
+        let stopping = fence.until(stop.clone());
+        assert!(stopping.grant(seconds(10)).is_ok());
+        stop.cancel();
+        assert!(stopping.grant(seconds(10)).is_err() && fence.grant(seconds(10)).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -277,6 +277,9 @@ impl<'a> Run<'a> {
         let servers = |cluster: &ClusterName, shard: &fleet::ShardName, slot: fleet::Slot| {
             data_plane::xmpp_address(fleet, &round.desire.surroundings, cluster, shard, slot)
         };
+        // The last call itself is made when nothing else is to begin any more.
+        let last_call = CancellationToken::new();
+        let stop = if self.policy.last_call { &last_call } else { &self.session.options.stop };
         let executed = execute(
             &Execution {
                 fleet,
@@ -289,6 +292,7 @@ impl<'a> Run<'a> {
                 servers: &servers,
                 refused: &self.done.refused,
                 tell: self.tell,
+                stop,
             },
             &plan,
         )

@@ -10,6 +10,7 @@ use futures::{StreamExt as _, stream};
 use jitsi_api::jvb::{self, MucClient};
 use manifest::{Desired, Kind, Manifest, Names, ObjectRef, UnitId, labels};
 use plan::{ClusterView, Drain, Given, Inventory, Known, Observed, Owned, Patience, Plan, Step};
+use tokio_util::sync::CancellationToken;
 
 use crate::report::{Event, Failure};
 
@@ -36,6 +37,8 @@ pub(crate) struct Execution<'a> {
     /// Objects that were refused in this run for a reason that time does not heal.
     pub(crate) refused: &'a BTreeMap<ObjectRef, Failure>,
     pub(crate) tell: &'a (dyn Fn(Event) + Sync),
+    /// Once it is cancelled, no object and no step is begun any more; what is on its way is waited for and written down.
+    pub(crate) stop: &'a CancellationToken,
 }
 
 /// What came of it.
@@ -112,6 +115,9 @@ struct Site<'a> {
 
 impl<'a> Site<'a> {
     async fn execute(&mut self, steps: &[&Step]) {
+        if self.execution.stop.is_cancelled() {
+            return;
+        }
         let mut inventories = self.view.inventories.clone();
         let applies = self.intend(steps, &mut inventories);
         // What we are about to create is written down first: a crash leaves nothing behind that nobody knows of. And
@@ -122,6 +128,9 @@ impl<'a> Site<'a> {
         }
         self.apply(&applies, &mut inventories).await;
         for step in steps {
+            if self.execution.stop.is_cancelled() {
+                break;
+            }
             (self.execution.tell)(Event::Step { step: (*step).clone() });
             match step {
                 Step::Bury(_) | Step::Apply { .. } => {}
@@ -233,7 +242,8 @@ impl<'a> Site<'a> {
             let results: Vec<_> = stream::iter(applies).buffered(PREPARED).collect().await;
             for ((unit, manifest), result) in wave.into_iter().zip(results) {
                 match result {
-                    Ok((uid, version)) => {
+                    Ok(None) => {}
+                    Ok(Some((uid, version))) => {
                         self.done.written += 1;
                         self.done.versions.push((manifest.object.clone(), version));
                         let key = Owned { kind: manifest.object.kind, name: manifest.object.name.clone() };
@@ -255,16 +265,26 @@ impl<'a> Site<'a> {
         }
     }
 
-    async fn apply_one(&self, unit: &UnitId, manifest: &Manifest) -> Result<(String, String), ClusterError> {
-        let object = &manifest.object;
+    /// Its UID and version; nothing where it was not begun.
+    async fn apply_one(&self, unit: &UnitId, manifest: &Manifest) -> Result<Option<(String, String)>, ClusterError> {
+        let (object, stop) = (&manifest.object, self.execution.stop);
+        if stop.is_cancelled() {
+            return Ok(None);
+        }
         let body = self
             .execution
             .secrets
             .fill(manifest)
             .map_err(|key| self.cluster.about(object, ErrorKind::SecretMissing(key)))?;
         let before = self.view.objects.get(object).map_or(Before::Absent, |live| Before::Seen(live.version.clone()));
-        let cluster = self.of(unit.plane());
-        let applied = cluster.apply(unit.plane(), &body, object, &ApplyMode { dry_run: false, before }).await?;
+        let fence = self.execution.fences.get(&unit.plane()).map(|fence| fence.until(stop.clone()));
+        let cluster = fence.map_or_else(|| self.cluster.clone(), |fence| self.cluster.fenced(fence));
+        let mode = ApplyMode { dry_run: false, before };
+        let applied = match cluster.apply(unit.plane(), &body, object, &mode).await {
+            // It was still waiting for its turn.
+            Err(error) if matches!(error.kind, ErrorKind::Fenced { .. }) && stop.is_cancelled() => return Ok(None),
+            applied => applied?,
+        };
         (self.execution.tell)(Event::Written {
             unit: unit.clone(),
             cluster: self.cluster.name().clone(),
@@ -276,7 +296,7 @@ impl<'a> Site<'a> {
                 .map(|field| format!("{} (kept by {})", field.field, field.manager))
                 .collect(),
         });
-        Ok((applied.uid, applied.version))
+        Ok(Some((applied.uid, applied.version)))
     }
 
     /// The annotation first: whoever comes after us knows whose drain it is.

@@ -1,7 +1,7 @@
 //! The loop: wait for news, look, plan, begin what may begin, and never wait for a cluster that is slow.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use manifest::{Kind, ObjectRef};
 use plan::{BlockedBy, Known, Observed, Policy, Record, Step};
 use tokio::sync::{Notify, broadcast, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::Run;
@@ -33,7 +33,7 @@ use super::share::{Done, Share, drifted};
 use super::tell::{Seen, Teller};
 use super::{DaemonOptions, Intake, Notice, Pace, RoundEnd};
 
-/// How long what is under way may take to end when the daemon is told to.
+/// How long what is under way may take to end when the daemon is told to. What takes longer is cut.
 const FAREWELL: Duration = Duration::from_secs(7);
 /// And how long giving back the Leases may take.
 const RELEASE: Duration = Duration::from_secs(2);
@@ -62,6 +62,8 @@ pub(crate) struct Daemon {
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
     Stopped,
+    /// Stopped, and something that was under way had not ended in time.
+    Cut,
     /// There is a newer file.
     Intake,
     /// Somebody put another intent into the record.
@@ -122,21 +124,29 @@ impl Daemon {
     pub(crate) async fn run(mut self, mut intake: watch::Receiver<Intake>, notices: broadcast::Receiver<Notice>) {
         let mut herald = Herald::new(notices, self.leases.holder().to_owned());
         let mut adopted: Option<Loaded> = None;
-        loop {
+        let cut = loop {
             let newest = intake.borrow_and_update().clone();
             self.teller.intake(&newest);
             self.options.handover = newest.handover.as_deref().cloned();
             let loaded = adopted.take().map_or_else(|| Arc::clone(&newest.loaded), Arc::new);
             match self.keep(&loaded, &newest, &mut intake, &mut herald).await {
-                Ended::Stopped => break,
+                Ended::Stopped => break false,
+                Ended::Cut => break true,
                 Ended::Intake => {}
                 Ended::Adopted(text) => match adopt(&text) {
                     Ok(loaded) => adopted = Some(loaded),
                     Err(problems) => self.teller.refused(problems),
                 },
             }
+        };
+        // It writes too.
+        drop(herald);
+        if cut {
+            // It may yet be executed, and whoever took a Lease now would not expect that.
+            tracing::warn!("what was under way has not ended in time: the Leases are not given back, and run out");
+        } else {
+            let _ = timeout(RELEASE, self.leases.release()).await;
         }
-        let _ = timeout(RELEASE, self.leases.release()).await;
     }
 
     /// Works for one intent.
@@ -152,12 +162,18 @@ impl Daemon {
         self.teller.intent(loaded);
         let mut turn =
             Turns { file: manifest::short_hash(&newest.loaded.intent_text), accepted: false, settled: false };
-        let options = self.options.clone();
+        let mut farewell = pin!(farewell(self.stop.clone()));
+        // Whatever ends the work for this intent, nothing more of it is begun then.
+        let options = Options { stop: self.stop.child_token(), ..self.options.clone() };
         let mut working: Working<'_> = FuturesUnordered::new();
         let mut busy = BTreeSet::new();
         let ended = loop {
             let begun = Instant::now();
-            let next = self.turn(loaded, &options, &mut turn, &mut working, &mut busy).await;
+            let next = tokio::select! {
+                biased;
+                next = self.turn(loaded, &options, &mut turn, &mut working, &mut busy) => next,
+                () = &mut farewell => return Ended::Cut,
+            };
             herald.take_up(&self.links);
             let wake = match next {
                 Ok(wake) => wake,
@@ -168,13 +184,17 @@ impl Daemon {
                 break ended;
             }
         };
+        options.stop.cancel();
         let finish = async {
             while let Some(done) = working.next().await {
                 self.settle(done, &mut busy, false);
             }
         };
-        let _ = timeout(FAREWELL, finish).await;
-        ended
+        tokio::select! {
+            biased;
+            () = finish => ended,
+            () = &mut farewell => Ended::Cut,
+        }
     }
 
     /// Waits until the next round is due, or tells why there is none.
@@ -248,7 +268,13 @@ impl Daemon {
     ) -> Result<Instant, Ended> {
         let begun = Instant::now();
         let later = begun + self.pace.round;
-        let (session, mut round) = match self.look(loaded, options).await {
+        let looked = tokio::select! {
+            biased;
+            // Whatever is asked here changes nothing: it need not be waited for.
+            () = options.stop.cancelled() => return Err(Ended::Stopped),
+            looked = self.look(loaded, options) => looked,
+        };
+        let (session, mut round) = match looked {
             Ok(Some((session, round))) => (Arc::new(session), round),
             Ok(None) => {
                 self.teller.waiting(self.links.states(), self.leases.states());
@@ -469,6 +495,12 @@ impl Daemon {
         }
         self.news.notify_one();
     }
+}
+
+/// Until what is under way has had its time to end, from when the daemon was told to.
+async fn farewell(stop: CancellationToken) {
+    stop.cancelled().await;
+    sleep(FAREWELL).await;
 }
 
 /// What is remembered from round to round of one intent.

@@ -53,6 +53,7 @@ impl Share<'_, '_> {
             servers: &servers,
             refused,
             tell: &tell,
+            stop: &session.options.stop,
         };
         execute(&execution, &Plan { steps, ..round.plan.clone() }).await
     }
