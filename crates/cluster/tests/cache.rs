@@ -523,6 +523,31 @@ async fn what_may_not_be_read_is_said_and_asked_again() {
     assert!((before + 10..before + 30).contains(&asked()), "{} times in an hour", asked() - before);
 }
 
+/// As when the webhook is dead that converts a kind's objects.
+#[tokio::test(start_paused = true)]
+async fn an_add_on_that_is_broken_is_left_out_and_nothing_else_is() {
+    let ground = Ground::new(1).await;
+    let broken = |plural: &str| always(Which::Resource(plural.to_owned()), Fault::refusal(500));
+    ground.faults.set(broken("ingresses"));
+    let cache = ground.live(1).await;
+    let unreadable = || cache.look().unwrap().0.view.unreadable_kinds.into_keys().collect::<Vec<_>>();
+    assert_eq!(unreadable(), [Kind::Ingress], "it is not known what there is of it");
+    ground.faults.set(Vec::new());
+    ground.converge(&cache, Duration::from_secs(10)).await;
+    assert!(unreadable().is_empty());
+
+    ground.faults.set(broken("ingresses"));
+    ground.faults.cut_connections();
+    until("it is left out", Duration::from_secs(10), || unreadable() == [Kind::Ingress]).await;
+    ground.faults.set(broken("services"));
+    ground.faults.cut_connections();
+    until("it is told", Duration::from_secs(10), || matches!(cache.state(), CacheState::Degraded { .. })).await;
+    sleep(Duration::from_secs(600)).await;
+    assert!(!unreadable().contains(&Kind::Service) && !cache.is_cut_off(), "what is known stays known");
+    ground.faults.set(Vec::new());
+    ground.converge(&cache, Duration::from_secs(300)).await;
+}
+
 /// An API server that has just started knows of no rights for a moment, and of no kinds that were added.
 #[tokio::test(start_paused = true)]
 async fn what_a_server_that_has_just_started_refuses_is_soon_asked_again() {

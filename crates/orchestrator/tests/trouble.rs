@@ -19,6 +19,7 @@ use api_server::kinds::SERVICE;
 use clock::Clock;
 use fleet::Plane;
 use jiff::SignedDuration;
+use orchestrator::daemon::Link;
 use sandbox::fault::{Fault, Faults, Rule, Which};
 use serde_json::json;
 use tokio::time::sleep;
@@ -183,4 +184,52 @@ fn nothing_of_a_stale_leader_lands() {
             second.end().await;
         });
     }
+}
+
+fn broken(plural: &str) -> Vec<Rule> {
+    vec![Rule { which: Which::Resource(plural.to_owned()), chance: 1.0, fault: Fault::refusal(500) }]
+}
+
+fn lists(site: &Site, cluster: &str, mark: usize) -> usize {
+    site.asked(cluster, mark).iter().filter(|line| *line == "list services").count()
+}
+
+/// As when the webhook is dead that converts a kind's objects.
+#[test]
+fn an_add_on_that_is_broken_stops_no_repair() {
+    play(async {
+        let site = Site::new().await;
+        let daemon = content(&site).await;
+        site.faults["sin"].set(broken("ingresses"));
+        site.faults["sin"].cut_connections();
+        let mark = site.mark("sin");
+        sleep(5 * MINUTE).await;
+        drift(&site, TROUBLED, 1);
+        let took = until("it is put right", MINUTE, || is_right(&site, TROUBLED)).await;
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert_eq!(lists(&site, "sin", mark), 0, "nothing is listed again for that");
+        daemon.end().await;
+        let daemon = site.daemon("two", FLEET, &[]);
+        until("all is well from the beginning", 5 * MINUTE, || daemon.is_content()).await;
+        assert!(daemon.state().is_ready());
+        daemon.end().await;
+    });
+}
+
+#[test]
+fn a_cluster_that_was_never_seen_whole_is_no_reason_to_be_ready_nor_to_connect_again_and_again() {
+    play(async {
+        let site = Site::new().await;
+        site.faults["sin"].set(broken("services"));
+        let daemon = site.daemon("one", FLEET, &[]);
+        sleep(10 * MINUTE).await;
+        let state = daemon.state();
+        assert_eq!(state.clusters["sin"].state, Link::Degraded, "{:?}", state.clusters["sin"]);
+        assert!(!state.is_ready(), "nobody knows what it holds");
+        let pods = site.asked("sin", 0).iter().filter(|line| *line == "list pods").count();
+        assert!(pods <= 2, "what can be read is not read anew: {pods} times");
+        site.faults["sin"].heal();
+        until("all is well", 5 * MINUTE, || daemon.is_content() && daemon.state().is_ready()).await;
+        daemon.end().await;
+    });
 }

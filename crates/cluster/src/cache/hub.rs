@@ -11,13 +11,16 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::content::{Content, Listing};
-use super::state::{CacheState, Strand, age, judge};
+use super::state::{CacheState, Strand, age, is_cut_off, judge};
 use super::subject::{Item, Subject};
 use super::writes::Writes;
 use crate::{Cluster, ErrorKind, Look};
 
 /// LISTs at once: each holds a page of objects as text.
 const LISTS: usize = 4;
+
+/// What can be done without is tried so often while all else is well.
+const TRIES: u32 = 3;
 
 /// How often the API server was asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -198,6 +201,21 @@ impl Hub {
         });
     }
 
+    /// Whether a failure is that of one kind alone which can be done without, and not its first one: then nothing else
+    /// is to wait for it.
+    pub(super) fn is_left_out(&self, subject: Subject, why: &ErrorKind) -> bool {
+        let inner = self.lock();
+        let its_own = match why {
+            ErrorKind::Unauthorized | ErrorKind::Credentials(_) | ErrorKind::Unreachable { .. } => false,
+            // The server is there: others heard of it meanwhile.
+            ErrorKind::Timeout { after, .. } => inner.heard.elapsed() < *after,
+            _ => true,
+        };
+        let tried = inner.strands.get(&subject).is_some_and(|strand| strand.failures + 1 >= TRIES);
+        let mut others = inner.strands.iter().filter(|(other, _)| !other.is_dispensable());
+        subject.is_dispensable() && its_own && tried && others.all(|(_, strand)| strand.is_well())
+    }
+
     /// The cluster does not know this kind.
     pub(super) fn missing(&self, subject: Subject, kind: Kind) {
         self.aside(subject, |content| content.missing(kind));
@@ -295,6 +313,10 @@ impl Hub {
 
     pub(super) fn objects(&self) -> usize {
         self.lock().content.objects()
+    }
+
+    pub(super) fn is_cut_off(&self) -> bool {
+        is_cut_off(self.lock().strands.values())
     }
 
     pub(super) fn caught_up(&self) -> bool {

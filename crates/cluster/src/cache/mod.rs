@@ -133,6 +133,13 @@ impl Cache {
         self.0.hub.caught_up()
     }
 
+    /// Whether another connection may help: our credentials are not accepted, or nothing at all can be reached over this
+    /// one.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.0.hub.is_cut_off()
+    }
+
     /// Requests by the plural of what was asked for.
     #[must_use]
     pub fn requests(&self) -> BTreeMap<&'static str, Requests> {

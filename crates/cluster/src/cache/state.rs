@@ -67,8 +67,11 @@ impl Strand {
     }
 
     fn counts(&self) -> bool {
-        let credentials = matches!(self.trouble, Some(ErrorKind::Unauthorized | ErrorKind::Credentials(_)));
-        self.failures > TOLERATED || (self.failures > 0 && credentials)
+        self.failures > TOLERATED || self.is_refused()
+    }
+
+    fn is_refused(&self) -> bool {
+        self.failures > 0 && matches!(self.trouble, Some(ErrorKind::Unauthorized | ErrorKind::Credentials(_)))
     }
 
     fn is_unreachable(&self) -> bool {
@@ -104,6 +107,13 @@ pub(super) fn judge<'a>(
         _ if !answered => CacheState::Connecting,
         left => CacheState::Syncing { left },
     }
+}
+
+/// Whether another connection may help: our credentials are not accepted, or nothing at all can be reached.
+pub(super) fn is_cut_off<'a>(strands: impl Iterator<Item = &'a Strand> + Clone) -> bool {
+    let mut followed = strands.filter(|strand| !strand.aside);
+    let gone = |strand: &Strand| strand.failures > TOLERATED && strand.is_unreachable();
+    followed.clone().any(Strand::is_refused) || (followed.clone().next().is_some() && followed.all(gone))
 }
 
 /// How long ago that was; nothing if it is still to come.
@@ -143,6 +153,13 @@ mod tests {
         let CacheState::Lost { why } = judged(&all, begun, false) else { panic!("not lost") };
         assert!(why.contains("refused"), "{why}");
         assert!(matches!(judged(&all, Instant::now(), false), CacheState::Degraded { .. }));
+        let broken = failed(9, Some(ErrorKind::Server { code: 500, reason: "InternalError".into() }));
+        let aside = Strand { aside: true, ..Strand::default() };
+        assert!(!is_cut_off([&good, &broken].into_iter()), "another connection shows the same");
+        assert!(!is_cut_off([&good, &failed(9, unreachable())].into_iter()), "it is that kind's own trouble");
+        assert!(!is_cut_off([&aside].into_iter()));
+        assert!(is_cut_off([&aside, &failed(9, unreachable())].into_iter()));
+        assert!(is_cut_off([&good, &failed(1, Some(ErrorKind::Unauthorized))].into_iter()));
         let back = [good.clone(), failed(1, unreachable())];
         assert_eq!(judged(&back, Instant::now(), true), CacheState::Syncing { left: 1 });
         assert_eq!(judged(&[good.clone(), good], Instant::now(), true), CacheState::Live);

@@ -311,6 +311,11 @@ impl Stream {
                 self.next = Next::List(From::Now);
                 self.pace.refused()
             }
+            (kind, _) if hub.is_left_out(subject, kind) => {
+                hub.unreadable(subject, error.to_string());
+                self.next = Next::List(From::Now);
+                self.pace.refused()
+            }
             (kind, _) => {
                 let asked = if let ErrorKind::Busy { retry_after } = kind { *retry_after } else { None };
                 hub.failed(subject, error.kind);

@@ -57,6 +57,12 @@ impl Subject {
         self != Self::Pods
     }
 
+    /// Whether all else can be kept without it, whatever is wrong with it: what an add-on serves breaks with that, and
+    /// nothing else of the fleet depends on it.
+    pub(super) const fn is_dispensable(self) -> bool {
+        matches!(self, Self::Kind(kind) if kind.is_optional() || matches!(kind, Kind::Ingress))
+    }
+
     pub(super) fn request(self, verb: &'static str, cluster: &Cluster, fleet: &FleetName) -> Request {
         let namespace = cluster.namespace();
         let ours = |request: Request| request.query("labelSelector", &format!("{}={fleet}", labels::FLEET));

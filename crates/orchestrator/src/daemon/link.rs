@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use plan::Pin;
 use rand::RngExt as _;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::Place;
@@ -20,9 +20,12 @@ use super::{ClusterState, Link};
 /// The first and the longest wait before another try to connect.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// A connection whose watches have failed for so long is made anew: its credentials, its address or its
-/// certificates may be other ones by now.
+/// A connection over which nothing is reached for so long, or whose credentials are refused, is made anew: its
+/// credentials, its address or its certificates may be other ones by now.
 const TIRED: Duration = Duration::from_secs(60);
+
+/// So long the picture of a connection before stays in force while that of a new one is made.
+const HAND_OVER: Duration = Duration::from_secs(30);
 
 /// A certificate that a credentials program gave is renewed so long before its end.
 const RENEWAL: Duration = Duration::from_secs(60);
@@ -41,7 +44,18 @@ pub(crate) struct Up {
 enum View {
     Connecting,
     Up(Arc<Up>),
+    /// There was no other connection to be had, for this reason. What the last one shows is still known, and grows old.
+    Worn(Arc<Up>, String),
     Down(String),
+}
+
+/// Why a connection is left, or another one is tried.
+#[derive(Debug, PartialEq, Eq)]
+enum Left {
+    /// There are other credentials: it may lead elsewhere.
+    Told,
+    /// It is of no use any more, or will soon be.
+    Tired,
 }
 
 struct Task {
@@ -96,7 +110,7 @@ impl Links {
     /// A cluster's connection, where there is one.
     pub(crate) fn up(&self, name: &ClusterName) -> Option<Arc<Up>> {
         match &self.tasks.get(name)?.view.borrow().1 {
-            View::Up(up) => Some(Arc::clone(up)),
+            View::Up(up) | View::Worn(up, _) => Some(Arc::clone(up)),
             View::Connecting | View::Down(_) => None,
         }
     }
@@ -106,7 +120,7 @@ impl Links {
         match &self.tasks.get(name)?.view.borrow().1 {
             View::Connecting => Some("no connection yet".to_owned()),
             View::Down(why) => Some(why.clone()),
-            View::Up(_) => None,
+            View::Up(_) | View::Worn(..) => None,
         }
     }
 
@@ -122,13 +136,14 @@ fn state((since, view): &(Timestamp, View)) -> ClusterState {
     match view {
         View::Connecting => none,
         View::Down(why) => ClusterState { state: Link::Lost, why: Some(why.clone()), ..none },
-        View::Up(up) => {
-            let (state, why) = match up.cache.state() {
-                CacheState::Connecting => (Link::Connecting, None),
-                CacheState::Syncing { .. } => (Link::Syncing, None),
-                CacheState::Live => (Link::Live, None),
-                CacheState::Degraded { why } => (Link::Degraded, Some(why)),
-                CacheState::Lost { why } => (Link::Lost, Some(why)),
+        View::Up(up) | View::Worn(up, _) => {
+            let worn = if let View::Worn(_, why) = view { Some(why.clone()) } else { None };
+            let (state, why) = match (up.cache.state(), worn) {
+                (CacheState::Lost { why }, _) => (Link::Lost, Some(why)),
+                (_, Some(why)) | (CacheState::Degraded { why }, None) => (Link::Degraded, Some(why)),
+                (CacheState::Connecting, None) => (Link::Connecting, None),
+                (CacheState::Syncing { .. }, None) => (Link::Syncing, None),
+                (CacheState::Live, None) => (Link::Live, None),
             };
             let as_of = up.cache.as_of();
             let (objects, credentials) = (up.cache.objects(), up.cluster.lifetime());
@@ -151,6 +166,9 @@ struct Keeper {
 impl Keeper {
     async fn run(mut self) {
         let mut wait = WAITS.0;
+        // What is shown until there is something better.
+        let mut shown: Option<Arc<Up>> = None;
+        let mut left = Left::Tired;
         for number in 1.. {
             self.credentials.mark_unchanged();
             self.place.connector = self.place.connector.renewed();
@@ -158,18 +176,23 @@ impl Keeper {
                 Ok(up) => {
                     wait = WAITS.0;
                     let up = Arc::new(up);
+                    if let Some(old) = shown.take().filter(|old| old.identity == up.identity) {
+                        self.hand_over(&old, &up).await;
+                    }
                     self.tell(View::Up(Arc::clone(&up)));
-                    self.stay(&up).await;
+                    left = self.stay(&up).await;
+                    shown = Some(up);
                     tracing::info!(cluster = %self.name, "connecting anew");
                 }
                 Err(error) => {
-                    self.tell(View::Down(error.kind.to_string()));
+                    shown = shown.filter(|old| left == Left::Tired && old.cache.as_of().is_some());
+                    let why = error.kind.to_string();
+                    self.tell(match &shown {
+                        Some(old) => View::Worn(Arc::clone(old), why),
+                        None => View::Down(why),
+                    });
                     let jitter = self.place.entropy.generator().random_range(0.75..1.25);
-                    tokio::select! {
-                        biased;
-                        changed = self.credentials.changed() => if changed.is_err() { sleep(wait).await },
-                        () = sleep(wait.mul_f64(jitter)) => {}
-                    }
+                    left = self.rest(wait.mul_f64(jitter), shown.as_deref()).await;
                     wait = (wait * 2).min(WAITS.1);
                 }
             }
@@ -189,15 +212,48 @@ impl Keeper {
         Ok(Up { number, cluster, identity, cache })
     }
 
+    /// Until it is time for another try to connect.
+    async fn rest(&mut self, wait: Duration, shown: Option<&Up>) -> Left {
+        let end = Instant::now() + wait;
+        let mut changes = shown.map(|up| up.cache.subscribe());
+        loop {
+            let news = async {
+                match &mut changes {
+                    Some(changes) => changes.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Ok(()) = self.credentials.changed() => return Left::Told,
+                Ok(()) = news => self.news.notify_one(),
+                () = sleep_until(end) => return Left::Tired,
+            }
+        }
+    }
+
+    /// Until a new connection shows as much as the one before: who looks meanwhile sees what that showed.
+    async fn hand_over(&self, old: &Up, new: &Up) {
+        let end = Instant::now() + HAND_OVER;
+        let (mut before, mut changes) = (old.cache.subscribe(), new.cache.subscribe());
+        while old.cache.as_of().is_some() && new.cache.as_of().is_none() {
+            tokio::select! {
+                biased;
+                Ok(()) = changes.changed() => {}
+                Ok(()) = before.changed() => self.news.notify_one(),
+                () = sleep_until(end) => return,
+            }
+        }
+    }
+
     /// Until the connection is of no use any more, or there are other credentials, or should be.
-    async fn stay(&mut self, up: &Up) {
+    async fn stay(&mut self, up: &Up) -> Left {
         let cache = &up.cache;
         let expiry = up.cluster.connect_anew_by().map(|ends| Instant::now() + lasting(self.place.clock.now(), ends));
         let mut changes = cache.subscribe();
         let mut tired: Option<Instant> = None;
         loop {
-            let bad = matches!(cache.state(), CacheState::Degraded { .. } | CacheState::Lost { .. });
-            tired = if bad { tired.or_else(|| Some(Instant::now() + TIRED)) } else { None };
+            tired = if cache.is_cut_off() { tired.or_else(|| Some(Instant::now() + TIRED)) } else { None };
             let enough = async {
                 match tired.into_iter().chain(expiry).min() {
                     Some(until) => sleep_until(until).await,
@@ -208,12 +264,12 @@ impl Keeper {
                 biased;
                 changed = changes.changed() => {
                     if changed.is_err() {
-                        return;
+                        return Left::Tired;
                     }
                     self.news.notify_one();
                 }
-                Ok(()) = self.credentials.changed() => return,
-                () = enough => return,
+                Ok(()) = self.credentials.changed() => return Left::Told,
+                () = enough => return Left::Tired,
             }
         }
     }

@@ -63,12 +63,12 @@ impl State {
         }
     }
 
-    /// Whether it leads or follows in each plane, and no cluster's picture is still being made. One that does not answer
-    /// is no reason to wait: what it holds can't be known, and the others are kept.
+    /// Whether it leads or follows in each plane, and of each cluster that answers there is a picture. One that does not
+    /// answer is no reason to wait: what it holds can't be known, and the others are kept.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let settled = !self.planes.is_empty() && self.planes.values().all(PlaneState::is_settled);
-        settled && self.status.is_some() && self.clusters.values().all(|cluster| cluster.state.is_settled())
+        settled && self.status.is_some() && self.clusters.values().all(ClusterState::is_settled)
     }
 }
 
@@ -144,6 +144,19 @@ pub struct ClusterState {
     pub credentials: Option<Lifetime>,
 }
 
+impl ClusterState {
+    /// Whether it is known what the cluster holds, or why that can't be known: an old picture is one, and where not
+    /// everything could be listed yet there is none.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        match self.state {
+            Link::Connecting | Link::Syncing => false,
+            Link::Live | Link::Degraded => self.as_of.is_some(),
+            Link::Lost => true,
+        }
+    }
+}
+
 /// The state of the connection to a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -163,15 +176,6 @@ pub enum Link {
 impl Link {
     /// All of them, in their order.
     pub const ALL: [Self; 5] = [Self::Connecting, Self::Syncing, Self::Live, Self::Degraded, Self::Lost];
-
-    /// Whether nothing is on its way: it is known what the cluster holds, or why that is not known.
-    #[must_use]
-    pub const fn is_settled(self) -> bool {
-        match self {
-            Self::Connecting | Self::Syncing => false,
-            Self::Live | Self::Degraded | Self::Lost => true,
-        }
-    }
 
     /// As it is written.
     #[must_use]

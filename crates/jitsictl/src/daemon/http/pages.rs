@@ -193,7 +193,7 @@ fn unready(state: &State, stopping: bool) -> String {
         let state = is.state.as_str();
         let _ = match &is.why {
             Some(reason) => writeln!(why, "cluster {cluster}: {state}: {reason}"),
-            None if !is.state.is_settled() => writeln!(why, "cluster {cluster}: {state}"),
+            None if !is.is_settled() => writeln!(why, "cluster {cluster}: {state}"),
             None => Ok(()),
         };
     }
