@@ -91,6 +91,11 @@ impl Guard {
         }
     }
 
+    /// A cluster is well again.
+    pub(crate) fn recovered(&mut self, cluster: &ClusterName) {
+        self.clusters.remove(cluster);
+    }
+
     /// Objects that are left alone now, and why.
     pub(crate) fn left_alone(&self, now: Instant) -> BTreeMap<ObjectRef, Failure> {
         let fights = self.fights.iter().filter(|(_, (until, _))| *until > now).map(|(object, (_, fighting))| {

@@ -31,7 +31,7 @@ use super::link::Links;
 use super::senses::{Kept, Memory};
 use super::share::{Done, Share, drifted};
 use super::tell::{Seen, Teller};
-use super::{DaemonOptions, Intake, Notice, Pace, RoundEnd};
+use super::{DaemonOptions, Intake, Link, Notice, Pace, RoundEnd};
 
 /// How long what is under way may take to end when the daemon is told to. What takes longer is cut.
 const FAREWELL: Duration = Duration::from_secs(7);
@@ -51,6 +51,8 @@ pub(crate) struct Daemon {
     leases: Leases,
     kept: Kept,
     guard: Guard,
+    /// Clusters that were followed well at the last look.
+    live: BTreeSet<ClusterName>,
     /// When a cluster's bridges, recorders or pods were last told something: what was seen before is no evidence of what
     /// came of it.
     told: BTreeMap<ClusterName, Timestamp>,
@@ -114,6 +116,7 @@ impl Daemon {
             asking,
             kept: Kept::new(manner),
             guard: Guard::default(),
+            live: BTreeSet::new(),
             told: BTreeMap::new(),
             teller,
             stop,
@@ -290,6 +293,7 @@ impl Daemon {
             return Err(Ended::Adopted(text));
         }
         let now = Instant::now();
+        self.welcome();
         self.guard.keep_only(|object| differs(&round, object));
         let left_alone = self.guard.left_alone(now);
         let tell = {
@@ -345,6 +349,14 @@ impl Daemon {
         }
         let soon = if under_way { begun + self.pace.ask_soon } else { later };
         Ok(self.guard.next(now).map_or(soon, |next| next.min(soon)))
+    }
+
+    /// What led to nothing while a cluster was in trouble may be tried at once when it is well again.
+    fn welcome(&mut self) {
+        let states = self.links.states().into_iter();
+        let live = states.filter(|(_, is)| is.state == Link::Live).map(|(name, _)| name).collect();
+        let before = std::mem::replace(&mut self.live, live);
+        self.live.difference(&before).for_each(|name| self.guard.recovered(name));
     }
 
     /// Looks around. Nothing at all is known while no cluster is connected.
