@@ -8,7 +8,7 @@ use fleet::{Access, ClusterName};
 use kube::Client;
 use kube::client::AuthError;
 use kube::config::{ExecInteractiveMode, KubeConfigOptions};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::client;
 use crate::stranger::Strangers;
@@ -133,6 +133,8 @@ pub(crate) struct Inner {
     pub(crate) turns: Semaphore,
     pub(crate) breaker: Breaker,
     pub(crate) tally: Tally,
+    /// How many requests were answered with 401.
+    pub(crate) refused: watch::Sender<u64>,
     pub(crate) strangers: Strangers,
 }
 
@@ -201,6 +203,7 @@ impl Cluster {
             turns: Semaphore::new(options.limits.in_flight),
             breaker: Breaker::default(),
             tally: Tally::default(),
+            refused: watch::Sender::new(0),
             strangers: Strangers::default(),
         };
         Self(Arc::new(inner), None)
@@ -229,6 +232,13 @@ impl Cluster {
     #[must_use]
     pub fn connect_anew_by(&self) -> Option<jiff::Timestamp> {
         *self.0.client.valid_until()
+    }
+
+    /// How many requests of this connection, of whatever kind, were answered with 401: our credentials are not accepted
+    /// any more, while watches that were begun before may go on for minutes.
+    #[must_use]
+    pub fn refused(&self) -> watch::Receiver<u64> {
+        self.0.refused.subscribe()
     }
 
     /// How long the kubeconfig's own token or certificate is good for, where one of them ends.

@@ -231,6 +231,14 @@ impl Cluster {
         ClusterError { object: request.object.clone(), ..self.error(kind) }
     }
 
+    /// What came of a request; 0: nothing.
+    pub(crate) fn heard(&self, verb: &'static str, code: u16) {
+        self.0.tally.count(verb, code);
+        if code == 401 {
+            self.0.refused.send_modify(|times| *times += 1);
+        }
+    }
+
     pub(crate) fn error(&self, kind: ErrorKind) -> ClusterError {
         ClusterError::new(self.name(), kind)
     }
@@ -253,7 +261,7 @@ impl Cluster {
             Ok(Ok(Err(refusal))) => refusal.code,
             Ok(Err(_)) | Err(_) => 0,
         };
-        self.0.tally.count(request.verb, code);
+        self.heard(request.verb, code);
         match begun {
             Ok(Ok(Ok(body))) => Ok(body),
             Ok(Ok(Err(refusal))) => Err(self.explain(Failure::Refused(refusal), &request)),
@@ -294,7 +302,7 @@ impl Cluster {
             Some(Ok(Err(refusal))) => refusal.code,
             Some(Err(_)) | None => 0,
         };
-        self.0.tally.count(request.verb, code);
+        self.heard(request.verb, code);
         match outcome {
             Some(Ok(result)) => {
                 self.0.breaker.reset();

@@ -233,3 +233,59 @@ fn a_cluster_that_was_never_seen_whole_is_no_reason_to_be_ready_nor_to_connect_a
         daemon.end().await;
     });
 }
+
+fn refusing(which: Which) -> Vec<Rule> {
+    vec![Rule { which, chance: 1.0, fault: Fault::refusal(401) }]
+}
+
+/// So often a daemon has asked a cluster who it is: once for each connection.
+fn connections(site: &Site, cluster: &str, mark: usize) -> usize {
+    site.asked(cluster, mark).iter().filter(|line| *line == "get namespaces").count()
+}
+
+/// Watches go on for minutes with credentials that nobody accepts any more: only what is asked anew shows that.
+#[test]
+fn credentials_that_are_refused_are_read_again_at_once_and_at_most_once_a_minute() {
+    play(async {
+        let site = Site::new().await;
+        let daemon = content(&site).await;
+        let mark = site.mark("hq");
+        site.faults["hq"].set(refusing(Which::Resource("leases".to_owned())));
+        until("there is another connection", Duration::from_secs(6), || connections(&site, "hq", mark) == 1).await;
+        site.faults["hq"].heal();
+        let led = || daemon.leads(Plane::Control) && daemon.state().clusters["hq"].state == Link::Live;
+        until("it goes on leading", Duration::from_secs(3), led).await;
+        sleep(MINUTE).await;
+        site.faults["hq"].set(refusing(Which::Resource("leases".to_owned())));
+        let mark = site.mark("hq");
+        sleep(5 * MINUTE).await;
+        let connections = connections(&site, "hq", mark);
+        assert!((4..=6).contains(&connections), "{connections} in five minutes");
+        daemon.end().await;
+    });
+}
+
+#[test]
+fn a_cluster_that_accepts_no_credentials_is_degraded_at_once_and_what_was_known_stays_known() {
+    play(async {
+        let site = Site::new().await;
+        let daemon = content(&site).await;
+        site.faults["sin"].set(refusing(Which::All));
+        drift(&site, TROUBLED, 1);
+        let degraded = || daemon.state().clusters["sin"].state == Link::Degraded;
+        until("it is told", Duration::from_secs(5), degraded).await;
+        let mark = site.mark("sin");
+        for _ in 0..5 {
+            sleep(MINUTE).await;
+            let state = daemon.state();
+            assert!(degraded() && state.is_ready(), "{:?}", state.clusters["sin"]);
+            assert!(state.clusters["sin"].why.as_ref().is_some_and(|why| why.contains("401")));
+        }
+        assert!(connections(&site, "sin", mark) <= 6, "{} connections", connections(&site, "sin", mark));
+        site.faults["sin"].heal();
+        let took = until("it is put right", 2 * MINUTE, || is_right(&site, TROUBLED)).await;
+        until("all is well", 5 * MINUTE, || daemon.is_content()).await;
+        eprintln!("put right {took:?} after credentials are accepted again");
+        daemon.end().await;
+    });
+}

@@ -1,10 +1,11 @@
 //! One task per cluster: connect, ask who it is, watch what it holds; and again when that is of no use any more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Cache, CacheState, Cluster, ClusterError};
+use cluster::{Cache, CacheState, Cluster, ClusterError, ErrorKind};
 use fleet::{ClusterName, Fleet, FleetName};
 use jiff::Timestamp;
 use plan::Pin;
@@ -20,8 +21,8 @@ use super::{ClusterState, Link};
 /// The first and the longest wait before another try to connect.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// A connection over which nothing is reached for so long, or whose credentials are refused, is made anew: its
-/// credentials, its address or its certificates may be other ones by now.
+/// A connection over which nothing is reached for so long is made anew: its address or its certificates may be other ones
+/// by now. One whose credentials are refused is made anew at once, but not twice within this time.
 const TIRED: Duration = Duration::from_secs(60);
 
 /// So long the picture of a connection before stays in force while that of a new one is made.
@@ -100,6 +101,7 @@ impl Links {
                 connect: self.connect.clone(),
                 news: Arc::clone(&self.news),
                 credentials: self.credentials.clone(),
+                refused: None,
                 told,
             };
             let task = AbortOnDropHandle::new(tokio::spawn(keeper.run()));
@@ -112,6 +114,14 @@ impl Links {
         match &self.tasks.get(name)?.view.borrow().1 {
             View::Up(up) | View::Worn(up, _) => Some(Arc::clone(up)),
             View::Connecting | View::Down(_) => None,
+        }
+    }
+
+    /// The same where something may come of using it.
+    pub(crate) fn works(&self, name: &ClusterName) -> Option<Arc<Up>> {
+        match &self.tasks.get(name)?.view.borrow().1 {
+            View::Up(up) => Some(Arc::clone(up)),
+            View::Worn(..) | View::Connecting | View::Down(_) => None,
         }
     }
 
@@ -160,6 +170,8 @@ struct Keeper {
     connect: cluster::Options,
     news: Arc<Notify>,
     credentials: watch::Receiver<u64>,
+    /// When a connection was last left since its credentials were refused.
+    refused: Option<Instant>,
     told: watch::Sender<(Timestamp, View)>,
 }
 
@@ -192,7 +204,9 @@ impl Keeper {
                         None => View::Down(why),
                     });
                     let jitter = self.place.entropy.generator().random_range(0.75..1.25);
-                    left = self.rest(wait.mul_f64(jitter), shown.as_deref()).await;
+                    let refused = error.kind == ErrorKind::Unauthorized;
+                    let pause = if refused { TIRED } else { wait.mul_f64(jitter) };
+                    left = self.rest(pause, shown.as_deref()).await;
                     wait = (wait * 2).min(WAITS.1);
                 }
             }
@@ -252,6 +266,7 @@ impl Keeper {
         let expiry = up.cluster.connect_anew_by().map(|ends| Instant::now() + lasting(self.place.clock.now(), ends));
         let mut changes = cache.subscribe();
         let mut tired: Option<Instant> = None;
+        let mut refused = pin!(refused(up.cluster.refused(), self.refused.map(|last| last + TIRED)));
         loop {
             tired = if cache.is_cut_off() { tired.or_else(|| Some(Instant::now() + TIRED)) } else { None };
             let enough = async {
@@ -269,9 +284,22 @@ impl Keeper {
                     self.news.notify_one();
                 }
                 Ok(()) = self.credentials.changed() => return Left::Told,
+                () = &mut refused => {
+                    self.refused = Some(Instant::now());
+                    return Left::Tired;
+                }
                 () = enough => return Left::Tired,
             }
         }
+    }
+}
+
+/// Until the credentials of a connection are refused, but not before then.
+async fn refused(mut times: watch::Receiver<u64>, earliest: Option<Instant>) {
+    // Its sender is the connection's own.
+    let _ = times.wait_for(|times| *times > 0).await;
+    if let Some(earliest) = earliest {
+        sleep_until(earliest).await;
     }
 }
 

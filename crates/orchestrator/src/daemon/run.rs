@@ -392,7 +392,7 @@ impl Daemon {
         now: Instant,
     ) -> Vec<Step> {
         let free = |cluster: &ClusterName| {
-            let current = self.links.up(cluster).is_some_and(|up| up.cache.caught_up());
+            let current = self.links.works(cluster).is_some_and(|up| up.cache.caught_up());
             current && !busy.contains(cluster) && !self.guard.rests(cluster, now)
         };
         let begins = |step: &&Step| match step {
