@@ -11,6 +11,7 @@ use kube::config::{ExecInteractiveMode, KubeConfigOptions};
 use tokio::sync::{Semaphore, watch};
 
 use crate::client;
+use crate::lifetime::Expiry;
 use crate::stranger::Strangers;
 use crate::tally::Tally;
 use crate::wire::Breaker;
@@ -126,7 +127,7 @@ pub(crate) struct Inner {
     name: ClusterName,
     namespace: String,
     address: String,
-    lifetime: Option<Lifetime>,
+    expiry: Expiry,
     pub(crate) client: Client,
     pub(crate) limits: Limits,
     pub(crate) run_key: RunKey,
@@ -169,19 +170,19 @@ impl Cluster {
             .map_err(|_| fail(ErrorKind::Kubeconfig("the user agent is no header value".to_owned())))?;
         config.headers.push((http::header::USER_AGENT, agent));
         let address = address_of(&config.cluster_url);
-        let lifetime = match &cluster.access {
+        let expiry = match &cluster.access {
             // The node agent renews the token that it mounted, and kube-rs reads it again.
-            Access::InCluster => None,
-            Access::Context { .. } => Lifetime::of(&config.auth_info),
+            Access::InCluster => Expiry::default(),
+            Access::Context { .. } => Expiry::of(&config.auth_info),
         };
         let client = client_of(config, options.limits.credentials).await.map_err(fail)?;
-        Ok(Self::with_client(name, &cluster.namespace, client, address, lifetime, options))
+        Ok(Self::with_client(name, &cluster.namespace, client, address, expiry, options))
     }
 
     /// Speaks by this client, for clusters that are no servers on a network.
     #[must_use]
     pub fn from_client(name: &ClusterName, namespace: &str, client: Client, options: &Options) -> Self {
-        Self::with_client(name, namespace, client, format!("cluster {name}"), None, options)
+        Self::with_client(name, namespace, client, format!("cluster {name}"), Expiry::default(), options)
     }
 
     fn with_client(
@@ -189,14 +190,14 @@ impl Cluster {
         namespace: &str,
         client: Client,
         address: String,
-        lifetime: Option<Lifetime>,
+        expiry: Expiry,
         options: &Options,
     ) -> Self {
         let inner = Inner {
             name: name.clone(),
             namespace: namespace.to_owned(),
             address,
-            lifetime,
+            expiry,
             client,
             limits: options.limits,
             run_key: options.run_key.clone(),
@@ -244,7 +245,7 @@ impl Cluster {
     /// How long the kubeconfig's own token or certificate is good for, where one of them ends.
     #[must_use]
     pub fn lifetime(&self) -> Option<Lifetime> {
-        self.0.lifetime
+        self.0.expiry.now()
     }
 }
 

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use kube::config::{Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError};
+use sha2::{Digest as _, Sha256};
 
 /// The merged kubeconfigs of this runner. Says nothing of what is in them when printed.
 #[derive(Clone, Default)]
@@ -108,24 +109,41 @@ impl Kubeconfigs {
         }
     }
 
+    /// The files that a context names: certificates and keys. Whoever rotates those may leave the kubeconfig as it is. The
+    /// file of a token is none of them: it is read again by those who send it.
+    #[must_use]
+    pub fn named_files(&self, context: &str) -> Vec<PathBuf> {
+        let (cluster, user) = self.entries(context);
+        let authority = cluster.and_then(|cluster| cluster.certificate_authority.as_ref());
+        let own = user.into_iter().flat_map(|user| [&user.client_certificate, &user.client_key]).flatten();
+        authority.into_iter().chain(own).map(PathBuf::from).collect()
+    }
+
+    /// Tells apart what a context opens its cluster with: what stands about it in the kubeconfigs, and what is in the files
+    /// that it names. Other contexts are of no concern.
+    #[must_use]
+    pub fn digest(&self, context: &str) -> [u8; 32] {
+        let (cluster, user) = self.entries(context);
+        let mut digest = Sha256::new();
+        // What can't be written can't be used either, so it is the same as nothing.
+        digest.update(serde_json::to_vec(&(cluster, user)).unwrap_or_default());
+        for file in self.named_files(context) {
+            digest.update(Sha256::digest(std::fs::read(file).unwrap_or_default()));
+        }
+        digest.finalize().into()
+    }
+
+    fn entries(&self, context: &str) -> (Option<&Cluster>, Option<&AuthInfo>) {
+        let named = self.merged.contexts.iter().find(|named| named.name == context);
+        let Some(context) = named.and_then(|named| named.context.as_ref()) else { return (None, None) };
+        let cluster = self.merged.clusters.iter().find(|named| named.name == context.cluster);
+        let user = self.merged.auth_infos.iter().find(|named| Some(&named.name) == context.user.as_ref());
+        (cluster.and_then(|named| named.cluster.as_ref()), user.and_then(|named| named.auth_info.as_ref()))
+    }
+
     pub(crate) const fn merged(&self) -> &Kubeconfig {
         &self.merged
     }
-}
-
-/// The files beside a kubeconfig that it names: certificates, keys and tokens. Whoever rotates those may leave the
-/// kubeconfig as it is. Nothing where it can't be read.
-#[must_use]
-pub fn named_files(path: &Path) -> Vec<PathBuf> {
-    let Ok(config) = read(path) else { return Vec::new() };
-    let clusters = config.clusters.into_iter().filter_map(|cluster| cluster.cluster?.certificate_authority);
-    let users = config
-        .auth_infos
-        .into_iter()
-        .filter_map(|user| user.auth_info)
-        .flat_map(|user| [user.client_certificate, user.client_key, user.token_file].into_iter().flatten());
-    let beside = |name: String| path.parent().unwrap_or(Path::new("")).join(name);
-    clusters.chain(users).map(beside).collect()
 }
 
 impl std::fmt::Debug for Kubeconfigs {
@@ -207,15 +225,31 @@ mod tests {
     }
 
     #[test]
-    fn the_files_that_it_names_are_beside_it() {
+    fn the_files_of_a_context_are_beside_its_kubeconfig_and_change_no_other_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config");
-        let text = "apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {certificate-authority: ca.crt}}]\n\
-                    users: [{name: a, user: {client-certificate: /etc/a.crt, client-key: a.key}}, {name: b, user: {tokenFile: token}}]\n";
-        std::fs::write(&path, text).unwrap();
         let beside = |name: &str| folder.path().join(name);
-        assert_eq!(named_files(&path), [beside("ca.crt"), "/etc/a.crt".into(), beside("a.key"), beside("token")]);
-        assert_eq!(named_files(&beside("missing")), [""; 0].map(PathBuf::from));
+        let load = |token: &str| {
+            let text = format!(
+                "apiVersion: v1\nkind: Config\nclusters: [{{name: a, cluster: {{server: 'https://a', certificate-authority: ca.crt}}}}]\n\
+                 users: [{{name: a, user: {{client-certificate: /etc/a.crt, client-key: a.key}}}}, {{name: b, user: {{tokenFile: token, token: {token}}}}}]\n\
+                 contexts: [{{name: a, context: {{cluster: a, user: a}}}}, {{name: b, context: {{cluster: b, user: b}}}}]\n"
+            );
+            std::fs::write(&path, text).unwrap();
+            Kubeconfigs::load(Some(&path), None, None).unwrap()
+        };
+        let first = load("one");
+        assert_eq!(first.named_files("a"), [beside("ca.crt"), "/etc/a.crt".into(), beside("a.key")]);
+        assert_eq!(first.named_files("b"), [""; 0].map(PathBuf::from));
+        let digests = |configs: &Kubeconfigs| (configs.digest("a"), configs.digest("b"));
+        let before = digests(&first);
+        let after = digests(&load("two"));
+        assert!(before.0 == after.0 && before.1 != after.1, "a token of the other one");
+        std::fs::write(beside("token"), "sesame").unwrap();
+        assert_eq!(digests(&load("two")), after, "whoever sends it reads it again");
+        std::fs::write(beside("a.key"), "another").unwrap();
+        let last = digests(&load("two"));
+        assert!(last.0 != after.0 && last.1 == after.1);
     }
 
     #[test]

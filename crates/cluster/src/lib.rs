@@ -50,7 +50,7 @@ pub use error::{ClusterError, ErrorKind, FieldConflict};
 pub use event::Remark;
 pub use fence::{Fence, Fenced};
 pub use inventory::Shelf;
-pub use kubeconfig::{Kubeconfigs, named_files};
+pub use kubeconfig::Kubeconfigs;
 pub use lease::{LeaseKeeper, Standing, Terms};
 pub use lifetime::Lifetime;
 pub use look::{Look, known};

@@ -1,6 +1,6 @@
 //! How long the credentials of a kubeconfig are good for: somebody has to put others in their place before.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -34,24 +34,43 @@ impl Lifetime {
         // Only an end in the first week of time itself has nothing before it.
         self.ends.checked_sub(before).unwrap_or(Timestamp::MIN)
     }
+}
 
-    /// Of a token or a certificate in a kubeconfig, or in a file that it names; of what ends first, where there are both.
-    /// None where nothing ends, or nothing says when: what can't be read is left to those who connect with it.
-    pub(crate) fn of(credentials: &AuthInfo) -> Option<Self> {
-        let token = match (&credentials.token, &credentials.token_file) {
-            // As kube-rs: the file goes before.
-            (_, Some(file)) => std::fs::read_to_string(Path::new(file)).ok().and_then(|text| of_token(text.trim())),
-            (Some(token), None) => of_token(token.expose_secret()),
-            (None, None) => None,
-        };
+/// What tells how long credentials are good for.
+#[derive(Debug, Default)]
+pub(crate) struct Expiry {
+    /// Of what does not change as long as a connection lasts.
+    fixed: Option<Lifetime>,
+    /// The file of a token: those who connect with it read it again and again, so it is asked each time.
+    token_file: Option<PathBuf>,
+}
+
+impl Expiry {
+    /// Of a token or a certificate in a kubeconfig, or in a file that it names.
+    pub(crate) fn of(credentials: &AuthInfo) -> Self {
+        let token_file = credentials.token_file.as_ref().map(PathBuf::from);
+        // As kube-rs: the file goes before.
+        let token = credentials.token.as_ref().filter(|_| token_file.is_none());
+        let token = token.and_then(|token| of_token(token.expose_secret()));
         let certificate = match (&credentials.client_certificate_data, &credentials.client_certificate) {
             (Some(data), _) => STANDARD.decode(data).ok(),
             (None, Some(file)) => std::fs::read(file).ok(),
             (None, None) => None,
         };
         let certificate = certificate.and_then(|pem| of_certificate(&pem));
-        token.into_iter().chain(certificate).min_by_key(|lifetime| lifetime.ends)
+        Self { fixed: first(token, certificate), token_file }
     }
+
+    /// Of what ends first, where there are both a token and a certificate. None where nothing ends, or nothing says when:
+    /// what can't be read is left to those who connect with it.
+    pub(crate) fn now(&self) -> Option<Lifetime> {
+        let text = self.token_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        first(self.fixed, text.and_then(|text| of_token(text.trim())))
+    }
+}
+
+fn first(one: Option<Lifetime>, other: Option<Lifetime>) -> Option<Lifetime> {
+    one.into_iter().chain(other).min_by_key(|lifetime| lifetime.ends)
 }
 
 /// What a token says of itself, if it is a JSON web token (RFC 7519): those of ServiceAccounts are.
@@ -121,7 +140,20 @@ mod tests {
             ("no file", AuthInfo { client_certificate: Some("/nowhere/c".to_owned()), ..none() }, None),
             ("both", AuthInfo { token: secret(&short), client_certificate_data: data, ..none() }, Some(hour)),
         ] {
-            assert_eq!(Lifetime::of(&credentials), wanted, "{what}");
+            assert_eq!(Expiry::of(&credentials).now(), wanted, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_renewed_in_its_file_has_another_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let file = Some(path.to_str().unwrap().to_owned());
+        let expiry = Expiry::of(&AuthInfo { token_file: file, ..AuthInfo::default() });
+        assert_eq!(expiry.now(), None);
+        for (ends, wanted) in [(1_767_229_200, "2026-01-01T01:00:00Z"), (1_767_232_800, "2026-01-01T02:00:00Z")] {
+            std::fs::write(&path, token(&format!(r#"{{"exp":{ends}}}"#))).unwrap();
+            assert_eq!(expiry.now().unwrap().ends, at(wanted));
         }
     }
 

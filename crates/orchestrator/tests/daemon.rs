@@ -174,6 +174,25 @@ fn an_hour_in_which_nothing_happens_asks_for_nothing() {
 }
 
 #[test]
+fn other_credentials_of_one_cluster_are_no_concern_of_the_others() {
+    play(async {
+        let site = Site::new().await;
+        let daemon = site.daemon("one", FLEET, &[]);
+        until("the fleet", 5 * MINUTE, || daemon.is_content()).await;
+        sleep(MINUTE).await;
+        let marks = CLUSTERS.map(|cluster| site.mark(cluster));
+        daemon.credentials.send_modify(|of| *of.entry("fra".parse().unwrap()).or_default() += 1);
+        sleep(MINUTE).await;
+        let again = CLUSTERS.iter().zip(marks).map(|(cluster, mark)| {
+            let lines = site.asked(cluster, mark);
+            (*cluster, lines.iter().filter(|line| *line == "get namespaces").count())
+        });
+        assert_eq!(again.collect::<Vec<_>>(), [("hq", 0), ("fra", 1), ("sin", 0)]);
+        daemon.end().await;
+    });
+}
+
+#[test]
 fn an_address_that_moves_is_rewired_at_once_and_no_bridge_is_touched() {
     play(async {
         let site = Site::new().await;

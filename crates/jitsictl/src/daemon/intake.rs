@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clock::Clock;
-use fleet::Access;
 use fleet::diagnostic::{Problem, Report, Severity};
 use fleet::load::{Attempt, Input, Loaded};
 use orchestrator::Handover;
@@ -22,11 +21,11 @@ use crate::context::{HANDOVER, read_handover};
 use crate::load::attempt;
 
 /// Files are looked at this often.
-const POLL: Duration = Duration::from_secs(2);
+pub(super) const POLL: Duration = Duration::from_secs(2);
 /// And this often while they move.
-const SOON: Duration = Duration::from_millis(500);
+pub(super) const SOON: Duration = Duration::from_millis(500);
 /// A file may be gone, or make no sense, for so long before anybody hears of it.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// What a daemon reads.
 pub(crate) struct Source {
@@ -174,68 +173,11 @@ fn in_a_line(problem: &Problem) -> String {
     format!("{place}{}{hint}", problem.message)
 }
 
-/// Follows kubeconfigs: those of the command, and those that clusters of the fleet file have of their own; and the
-/// certificates, keys and tokens that they name. The number grows when one of them is another.
-pub(super) fn kubeconfigs(
-    own: BTreeSet<PathBuf>,
-    intake: watch::Receiver<Intake>,
-) -> (watch::Receiver<u64>, impl Future<Output = ()> + Send) {
-    let (told, generation) = watch::channel(0);
-    let configs = wanted(&own, &intake);
-    let files = with_named(&configs);
-    (generation, follow_kubeconfigs(own, configs, files, intake, told))
-}
-
-async fn follow_kubeconfigs(
-    own: BTreeSet<PathBuf>,
-    mut configs: BTreeSet<PathBuf>,
-    mut files: Files,
-    intake: watch::Receiver<Intake>,
-    told: watch::Sender<u64>,
-) {
-    let mut gone: Option<Instant> = None;
-    let mut pause = POLL;
-    while !told.is_closed() {
-        sleep(pause).await;
-        let now = wanted(&own, &intake);
-        if now != configs {
-            // A cluster that is new or has moved connects anew for that reason alone.
-            files = with_named(&now);
-            configs = now;
-        }
-        let look = files.look();
-        if look == Look::Changed && files.lack_one() {
-            gone = Some(Instant::now());
-        } else if look == Look::Changed || gone.is_some_and(|since| since.elapsed() >= GRACE) {
-            gone = None;
-            // It may name other ones now.
-            files = with_named(&configs);
-            told.send_modify(|generation| *generation += 1);
-        }
-        pause = if look == Look::Same && gone.is_none() { POLL } else { SOON };
-    }
-}
-
-fn with_named(configs: &BTreeSet<PathBuf>) -> Files {
-    let named = configs.iter().flat_map(|path| cluster::named_files(path));
-    Files::of(configs.iter().cloned().chain(named).collect())
-}
-
-fn wanted(own: &BTreeSet<PathBuf>, intake: &watch::Receiver<Intake>) -> BTreeSet<PathBuf> {
-    let loaded = Arc::clone(&intake.borrow().loaded);
-    let theirs = loaded.fleet.clusters.values().filter_map(|cluster| match &cluster.access {
-        Access::Context { kubeconfig, .. } => kubeconfig.clone(),
-        Access::InCluster => None,
-    });
-    own.iter().cloned().chain(theirs).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::fs;
     use std::os::unix::fs::symlink;
-    use std::path::Path;
 
     use tokio_util::task::AbortOnDropHandle;
 
@@ -414,55 +356,5 @@ data: { pools: { main: { cluster: hq, bridges: { replicas: 1 } } } }
         let problem = &told.refused.as_ref().unwrap().problems[0];
         assert!(problem.contains("it is no handover file (line 1") && !problem.contains("sesame"), "{problem}");
         assert_eq!(key(&told), "second", "the last good one stays in force");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_kubeconfigs_name_is_followed() {
-        let site = Site::new();
-        let naming =
-            |token: &str| format!("apiVersion: v1\nkind: Config\nusers: [{{name: a, user: {{tokenFile: {token}}}}}]\n");
-        site.write("config", &naming("one"));
-        site.write("one", "first");
-        let config = BTreeSet::from([site.folder.path().join("config")]);
-        let (mut generation, task) = kubeconfigs(config, site.intake.clone());
-        let _task = AbortOnDropHandle::new(tokio::spawn(task));
-        let mut told = async |name: &str, text: &str| {
-            site.replace(name, text);
-            sleep(Duration::from_secs(4)).await;
-            let told = generation.has_changed().unwrap();
-            generation.mark_unchanged();
-            told
-        };
-        assert!(told("one", "second").await, "a token that was renewed");
-        site.write("two", "first");
-        assert!(told("config", &naming("two")).await);
-        assert!(told("two", "second").await, "it names another one now");
-        assert!(!told("one", "third").await, "nobody is interested in the old one");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn kubeconfigs_are_followed_too() {
-        let site = Site::new();
-        let path = |name: &str| site.folder.path().join(name);
-        site.write("config", "one");
-        let (mut generation, task) = kubeconfigs(BTreeSet::from([path("config")]), site.intake.clone());
-        let _task = AbortOnDropHandle::new(tokio::spawn(task));
-        site.replace("config", "two");
-        sleep(Duration::from_secs(4)).await;
-        assert_eq!(*generation.borrow_and_update(), 1);
-        let removed = |path: &Path| fs::remove_file(path).unwrap();
-        removed(&path("config"));
-        sleep(Duration::from_secs(4)).await;
-        site.write("config", "two");
-        sleep(Duration::from_secs(60)).await;
-        assert!(*generation.borrow_and_update() <= 2, "at most one new connection");
-        let own = FLEET.replace("context: hq", "context: hq, kubeconfig: own.yaml");
-        site.write("own.yaml", "one");
-        site.write("fleet.yaml", &own);
-        sleep(Duration::from_secs(10)).await;
-        let before = *generation.borrow_and_update();
-        site.write("own.yaml", "two");
-        sleep(Duration::from_secs(4)).await;
-        assert_eq!(*generation.borrow_and_update(), before + 1);
     }
 }

@@ -13,6 +13,7 @@ mod ask;
 mod files;
 mod http;
 mod intake;
+mod kubeconfigs;
 #[cfg(test)]
 mod made_up;
 mod tale;
@@ -23,11 +24,10 @@ mod whole;
 pub(crate) use ask::{Asked, ask};
 pub(crate) use webhook::Hook;
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster::Kubeconfigs;
 use fleet::diagnostic::Report;
 use fleet::load::Loaded;
 use futures::{Stream, StreamExt as _};
@@ -71,7 +71,7 @@ impl Followed {
 /// What is around the loop.
 pub(crate) struct Surroundings {
     /// Kubeconfigs of the command.
-    pub(crate) kubeconfigs: BTreeSet<PathBuf>,
+    pub(crate) kubeconfigs: Kubeconfigs,
     /// Receivers of the command, beside those of the fleet file.
     pub(crate) hooks: Vec<Hook>,
     /// How they are reached.
@@ -90,8 +90,8 @@ pub(crate) async fn run(
     let Followed { watcher, intake } = followed;
     let stop = CancellationToken::new();
     let (clock, holder, round) = (options.place.clock.clone(), options.holder.clone(), options.pace.round);
-    let (generation, kubeconfigs) = intake::kubeconfigs(around.kubeconfigs, intake.clone());
-    let (handle, work) = daemon(intake.clone(), generation, options, stop.clone());
+    let (generations, kubeconfigs) = kubeconfigs::follow(around.kubeconfigs, intake.clone());
+    let (handle, work) = daemon(intake.clone(), generations, options, stop.clone());
     let about = About { name: holder.clone(), version: env!("CARGO_PKG_VERSION") };
     let pages = Arc::new(Pages::new(handle.clone(), about, clock.clone(), round, stop.clone()));
     let heard = Arc::clone(&pages);

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use clock::Clock;
 use cluster::{Connector, Proxies};
 use fleet::load::Input;
-use orchestrator::daemon::{DaemonOptions, Pace, daemon, event_of};
+use orchestrator::daemon::{DaemonOptions, Generations, Pace, daemon, event_of};
 use orchestrator::{Entropy, Place};
 use sandbox::{Sandbox, SandboxOptions, Timing};
 use serde_json::{Value as Json, json};
@@ -156,7 +156,7 @@ async fn whole(log: Log) {
     let options = DaemonOptions { place, planes, holder: holder.clone(), pace };
     let input = Input { path: folder.path().join("fleet.yaml"), env, overrides: Vec::new() };
     let (watcher, intake) = intake::first(intake::Source { fleet: input, handover: None }, clock.clone()).unwrap();
-    let (_credentials, credentials) = watch::channel(0);
+    let (_credentials, credentials) = watch::channel(Generations::new());
     let stop = CancellationToken::new();
     let (handle, work) = daemon(intake, credentials, options, stop.clone());
     let about = About { name: holder, version: "1.2.3" };

@@ -1,6 +1,6 @@
 //! `jitsictl daemon`: keeps the fleet as its file says, until it is told to stop.
 
-use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path};
+use std::{fs, net::SocketAddr, path::Path};
 
 use cluster::Proxies;
 use orchestrator::Place;
@@ -18,8 +18,7 @@ use crate::{
 
 pub(super) fn run(context: &Context, arguments: &Daemon) -> Result<Exit, Error> {
     let kubeconfigs = context.kubeconfigs_of(None)?;
-    let files: BTreeSet<_> = kubeconfigs.looked_for().iter().cloned().collect();
-    let connector = cluster::Connector::Kubeconfigs(Box::new(kubeconfigs));
+    let connector = cluster::Connector::Kubeconfigs(Box::new(kubeconfigs.clone()));
     let place = Place::real(connector, context.environment.proxies(), crate::context::USER_AGENT.to_owned());
     let source = Source { fleet: context.input(context.path()), handover: arguments.handover.clone() };
     let followed = Followed::new(source, place.clock.clone()).map_err(|report| {
@@ -38,7 +37,7 @@ pub(super) fn run(context: &Context, arguments: &Daemon) -> Result<Exit, Error> 
     let listen = arguments.listen.unwrap_or(loaded.fleet.daemon.listen);
     context.wait_for(async {
         let (listener, poster) = (bind(listen).await?, poster(&options.place.proxies)?);
-        let around = Surroundings { kubeconfigs: files, hooks, poster, listener };
+        let around = Surroundings { kubeconfigs, hooks, poster, listener };
         Ok(daemon::run(followed, options, around, signals()?).await)
     })?
 }

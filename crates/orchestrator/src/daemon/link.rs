@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::Place;
 
-use super::{ClusterState, Link};
+use super::{ClusterState, Generations, Link};
 
 /// The first and the longest wait before another try to connect.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -71,13 +71,13 @@ pub(crate) struct Links {
     /// The same for all of them, so that hashes of secrets can be compared.
     connect: cluster::Options,
     news: Arc<Notify>,
-    /// Grows when the kubeconfig has changed.
-    credentials: watch::Receiver<u64>,
+    /// What grows when a cluster's kubeconfig has changed.
+    credentials: watch::Receiver<Generations>,
     tasks: BTreeMap<ClusterName, Task>,
 }
 
 impl Links {
-    pub(crate) fn new(place: Place, news: Arc<Notify>, credentials: watch::Receiver<u64>) -> Self {
+    pub(crate) fn new(place: Place, news: Arc<Notify>, credentials: watch::Receiver<Generations>) -> Self {
         let connect = place.connection();
         Self { place, connect, news, credentials, tasks: BTreeMap::new() }
     }
@@ -169,7 +169,7 @@ struct Keeper {
     place: Place,
     connect: cluster::Options,
     news: Arc<Notify>,
-    credentials: watch::Receiver<u64>,
+    credentials: watch::Receiver<Generations>,
     /// When a connection was last left since its credentials were refused.
     refused: Option<Instant>,
     told: watch::Sender<(Timestamp, View)>,
@@ -182,7 +182,7 @@ impl Keeper {
         let mut shown: Option<Arc<Up>> = None;
         let mut left = Left::Tired;
         for number in 1.. {
-            self.credentials.mark_unchanged();
+            let generation = self.generation();
             self.place.connector = self.place.connector.renewed();
             match self.connect(number).await {
                 Ok(up) => {
@@ -192,7 +192,7 @@ impl Keeper {
                         self.hand_over(&old, &up).await;
                     }
                     self.tell(View::Up(Arc::clone(&up)));
-                    left = self.stay(&up).await;
+                    left = self.stay(&up, generation).await;
                     shown = Some(up);
                     tracing::info!(cluster = %self.name, "connecting anew");
                 }
@@ -206,11 +206,15 @@ impl Keeper {
                     let jitter = self.place.entropy.generator().random_range(0.75..1.25);
                     let refused = error.kind == ErrorKind::Unauthorized;
                     let pause = if refused { TIRED } else { wait.mul_f64(jitter) };
-                    left = self.rest(pause, shown.as_deref()).await;
+                    left = self.rest(pause, generation, shown.as_deref()).await;
                     wait = (wait * 2).min(WAITS.1);
                 }
             }
         }
+    }
+
+    fn generation(&self) -> u64 {
+        self.credentials.borrow().get(&self.name).copied().unwrap_or_default()
     }
 
     fn tell(&self, view: View) {
@@ -227,7 +231,7 @@ impl Keeper {
     }
 
     /// Until it is time for another try to connect.
-    async fn rest(&mut self, wait: Duration, shown: Option<&Up>) -> Left {
+    async fn rest(&mut self, wait: Duration, generation: u64, shown: Option<&Up>) -> Left {
         let end = Instant::now() + wait;
         let mut changes = shown.map(|up| up.cache.subscribe());
         loop {
@@ -239,7 +243,7 @@ impl Keeper {
             };
             tokio::select! {
                 biased;
-                Ok(()) = self.credentials.changed() => return Left::Told,
+                () = told(&mut self.credentials, &self.name, generation) => return Left::Told,
                 Ok(()) = news => self.news.notify_one(),
                 () = sleep_until(end) => return Left::Tired,
             }
@@ -261,7 +265,7 @@ impl Keeper {
     }
 
     /// Until the connection is of no use any more, or there are other credentials, or should be.
-    async fn stay(&mut self, up: &Up) -> Left {
+    async fn stay(&mut self, up: &Up, generation: u64) -> Left {
         let cache = &up.cache;
         let expiry = up.cluster.connect_anew_by().map(|ends| Instant::now() + lasting(self.place.clock.now(), ends));
         let mut changes = cache.subscribe();
@@ -283,13 +287,23 @@ impl Keeper {
                     }
                     self.news.notify_one();
                 }
-                Ok(()) = self.credentials.changed() => return Left::Told,
+                () = told(&mut self.credentials, &self.name, generation) => return Left::Told,
                 () = &mut refused => {
                     self.refused = Some(Instant::now());
                     return Left::Tired;
                 }
                 () = enough => return Left::Tired,
             }
+        }
+    }
+}
+
+/// Until a cluster's credentials are of another generation than this.
+async fn told(credentials: &mut watch::Receiver<Generations>, name: &ClusterName, generation: u64) {
+    while credentials.borrow_and_update().get(name).copied().unwrap_or_default() == generation {
+        if credentials.changed().await.is_err() {
+            // Nobody is left who could tell.
+            std::future::pending::<()>().await;
         }
     }
 }

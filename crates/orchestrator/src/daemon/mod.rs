@@ -19,12 +19,12 @@ mod share;
 mod state;
 mod tell;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fleet::Plane;
 use fleet::load::Loaded;
+use fleet::{ClusterName, Plane};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -87,6 +87,9 @@ pub struct Intake {
     pub refused: Option<Refused>,
 }
 
+/// What grows for a cluster when it is to be connected to anew, since what opens it is another thing by now.
+pub type Generations = BTreeMap<ClusterName, u64>;
+
 /// What others hold of a daemon that runs.
 #[derive(Debug, Clone)]
 pub struct Handle {
@@ -122,11 +125,11 @@ impl Handle {
 }
 
 /// Makes a daemon that keeps a fleet as the newest [`Intake`] says: a handle to look at it, and what runs it. That ends
-/// when `stop` is cancelled: requests on their way are finished, then its Leases are released. Whenever `credentials`
-/// grows, every cluster is connected to anew. It is to be polled where it was made: it is not `Send`.
+/// when `stop` is cancelled: requests on their way are finished, then its Leases are released. Where `credentials`
+/// grow, a cluster is connected to anew. It is to be polled where it was made: it is not `Send`.
 pub fn daemon(
     intake: watch::Receiver<Intake>,
-    credentials: watch::Receiver<u64>,
+    credentials: watch::Receiver<Generations>,
     options: DaemonOptions,
     stop: CancellationToken,
 ) -> (Handle, impl Future<Output = ()>) {

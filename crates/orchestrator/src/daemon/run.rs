@@ -31,7 +31,7 @@ use super::link::Links;
 use super::senses::{Kept, Memory};
 use super::share::{Done, Share, drifted};
 use super::tell::{Seen, Teller};
-use super::{DaemonOptions, Intake, Link, Notice, Pace, RoundEnd};
+use super::{DaemonOptions, Generations, Intake, Link, Notice, Pace, RoundEnd};
 
 /// How long what is under way may take to end when the daemon is told to. What takes longer is cut.
 const FAREWELL: Duration = Duration::from_secs(7);
@@ -86,7 +86,7 @@ type Working<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Done> + 'a>>>;
 impl Daemon {
     pub(crate) fn new(
         options: DaemonOptions,
-        credentials: watch::Receiver<u64>,
+        credentials: watch::Receiver<Generations>,
         teller: Arc<Teller>,
         stop: CancellationToken,
     ) -> Self {

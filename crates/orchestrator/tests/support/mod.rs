@@ -13,7 +13,7 @@ use clock::Clock;
 use cluster::{Connector, Proxies};
 use fleet::Plane;
 use fleet::load::Loaded;
-use orchestrator::daemon::{DaemonOptions, Handle, Intake, Pace, PlaneState, State, daemon};
+use orchestrator::daemon::{DaemonOptions, Generations, Handle, Intake, Pace, PlaneState, State, daemon};
 use orchestrator::{Entropy, Options, Place};
 use plan::Policy;
 use sandbox::fault::Faults;
@@ -61,7 +61,7 @@ pub(crate) struct Running {
     pub(crate) intake: watch::Sender<Intake>,
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinHandle<()>,
-    _credentials: watch::Sender<u64>,
+    pub(crate) credentials: watch::Sender<Generations>,
 }
 
 /// In a runtime of its own, in virtual time.
@@ -139,10 +139,10 @@ impl Site {
             pace: Pace::default(),
         };
         let (intake, newest) = watch::channel(Intake { loaded: load(text), handover: None, refused: None });
-        let (credentials, changes) = watch::channel(0);
+        let (credentials, changes) = watch::channel(Generations::new());
         let stop = CancellationToken::new();
         let (handle, runs) = daemon(newest, changes, options, stop.clone());
-        Running { handle, intake, stop, task: tokio::task::spawn_local(runs), _credentials: credentials }
+        Running { handle, intake, stop, task: tokio::task::spawn_local(runs), credentials }
     }
 
     /// What an administrator does, past all faults.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clock::Clock;
 use fleet::load::Loaded;
-use orchestrator::daemon::{DaemonOptions, Handle, Intake, Pace, State, daemon};
+use orchestrator::daemon::{DaemonOptions, Generations, Handle, Intake, Pace, State, daemon};
 use sandbox::fault::{Faults, Rule};
 use serde_json::json;
 use tokio::sync::{broadcast, watch};
@@ -38,7 +38,7 @@ struct Running {
     stop: CancellationToken,
     task: JoinHandle<()>,
     // It would end with it.
-    _credentials: watch::Sender<u64>,
+    _credentials: watch::Sender<Generations>,
 }
 
 impl Keeper {
@@ -62,7 +62,7 @@ impl Keeper {
         let place = stage.place(&self.process, self.clock.clone()).map_err(|why| Promise::Played.broken(why))?;
         let options =
             DaemonOptions { place, planes: BTreeSet::new(), holder: self.name.to_owned(), pace: Pace::default() };
-        let (credentials, changes) = watch::channel(0);
+        let (credentials, changes) = watch::channel(Generations::new());
         let stop = CancellationToken::new();
         let (handle, runs) = daemon(self.intake.subscribe(), changes, options, stop.clone());
         let notices = handle.notices();
