@@ -102,7 +102,7 @@ pub static SECRET: Kind = kind(CORE, ("Secret", "secrets", "secret"), true, &[],
 pub static EVENT: Kind = kind(CORE, ("Event", "events", "event"), true, &["ev"], &[]);
 /// `v1` ServiceAccount.
 pub static SERVICE_ACCOUNT: Kind =
-    kind(CORE, ("ServiceAccount", "serviceaccounts", "serviceaccount"), true, &["sa"], &[]);
+    kind(CORE, ("ServiceAccount", "serviceaccounts", "serviceaccount"), true, &["sa"], &["token"]);
 /// `v1` PersistentVolumeClaim.
 pub static CLAIM: Kind = kind(
     CORE,

@@ -88,6 +88,74 @@ async fn who_asks_is_known_by_a_token() {
     assert_eq!((code, answer["reason"].as_str()), (401, Some("Unauthorized")));
 }
 
+/// The same request with a bearer token.
+fn with_token(mut request: http::Request<String>, token: &str) -> http::Request<String> {
+    request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_an_account_is_the_account_until_it_expires_or_the_account_goes() {
+    let client = client(server(), Hooks::default());
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    let post = |path: &str, body: &Json| support::send(&client, request("POST", path, Some(body)));
+    let mine = format!("{accounts}/ops/token");
+    let wanted = json!({ "spec": { "expirationSeconds": 900 } });
+    let (code, refused) = post(&mine, &wanted).await.unwrap();
+    assert_eq!((code, refused["message"].as_str()), (404, Some("serviceaccounts \"ops\" not found")));
+    post(accounts, &json!({ "metadata": { "name": "ops" } })).await.unwrap();
+    let (code, refused) = post(&mine, &json!({ "spec": { "expirationSeconds": 60 } })).await.unwrap();
+    assert_eq!((code, refused["details"]["causes"][0]["field"].as_str()), (422, Some("spec.expirationSeconds")));
+    assert_eq!(post(&mine, &json!({ "spec": { "audiences": ["vault"] } })).await.unwrap().0, 501);
+    assert_eq!(get(&client, &mine).await.0, 405);
+
+    let mint = async || {
+        let (code, made) = post(&mine, &wanted).await.unwrap();
+        assert_eq!(code, 201, "{made}");
+        (made["status"]["token"].as_str().unwrap().to_owned(), made)
+    };
+    let (token, made) = mint().await;
+    assert_eq!(made["status"]["expirationTimestamp"], "2026-11-22T10:15:00Z");
+    let review = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let who = async |token: &str| {
+        let (code, answer) =
+            support::send(&client, with_token(request("POST", review, Some(&json!({}))), token)).await.unwrap();
+        (code, answer["status"]["userInfo"].clone())
+    };
+    let (_, info) = who(&token).await;
+    let groups = json!(["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"]);
+    assert_eq!(info, json!({ "username": "system:serviceaccount:default:ops", "groups": groups }));
+
+    // It may nothing of itself, and what its role says.
+    let read = |token: &str| support::send(&client, with_token(request("GET", accounts, None), token));
+    assert_eq!(read(&token).await.unwrap().0, 403);
+    let (code, refused) =
+        support::send(&client, with_token(request("POST", &mine, Some(&wanted)), &token)).await.unwrap();
+    assert!(code == 403 && refused.to_string().contains("serviceaccounts/token"), "{refused}");
+    let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
+    let rules = json!([{ "apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["list"] }]);
+    post(&format!("{rbac}/roles"), &json!({ "metadata": { "name": "r" }, "rules": rules })).await.unwrap();
+    let binding = json!({
+        "metadata": { "name": "r" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r" },
+        "subjects": [{ "kind": "ServiceAccount", "namespace": "default", "name": "ops" }],
+    });
+    post(&format!("{rbac}/rolebindings"), &binding).await.unwrap();
+    assert_eq!(read(&token).await.unwrap().0, 200);
+
+    tokio::time::sleep(Duration::from_secs(899)).await;
+    assert_eq!(who(&token).await.0, 201);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(who(&token).await.0, 401);
+
+    // An account of the same name is not the same account.
+    let (token, _) = mint().await;
+    support::send(&client, request("DELETE", &format!("{accounts}/ops"), None)).await.unwrap();
+    assert_eq!(who(&token).await.0, 401);
+    post(accounts, &json!({ "metadata": { "name": "ops" } })).await.unwrap();
+    assert_eq!(who(&token).await.0, 401);
+}
+
 #[tokio::test]
 async fn over_tcp_strangers_are_anonymous() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -106,7 +106,7 @@ pub enum ErrorKind {
     Server {
         /// HTTP status.
         code: u16,
-        /// The server's reason.
+        /// The server's reason; of what it does not have, what that is.
         reason: String,
     },
     /// An answer that makes no sense.
@@ -159,7 +159,8 @@ impl ClusterError {
             | ErrorKind::Busy { .. }
             | ErrorKind::Fenced { .. }
             | ErrorKind::NamespaceTerminating(_) => true,
-            ErrorKind::Server { code, .. } => *code >= 500,
+            // What a server does not have, it does not have a little later.
+            ErrorKind::Server { code, .. } => *code >= 500 && *code != 501,
             _ => false,
         }
     }

@@ -92,6 +92,8 @@ impl Refusal {
             429 | 503 | 504 => ErrorKind::Busy { retry_after: self.retry_after() },
             _ if self.message.contains("request is too large") => ErrorKind::TooLarge,
             _ if self.message.contains("field not declared in schema") => ErrorKind::Invalid(self.words(asked)),
+            // Only the server knows what it lacks.
+            501 if !self.message.is_empty() => ErrorKind::Server { code: 501, reason: self.words(asked) },
             code => ErrorKind::Server { code, reason: self.reason.clone() },
         }
     }
@@ -226,6 +228,11 @@ mod tests {
                 429,
                 json!({ "details": { "retryAfterSeconds": 3 } }),
                 ErrorKind::Busy { retry_after: Some(Duration::from_secs(3)) },
+            ),
+            (
+                501,
+                status("NotImplemented", "list of jobs (batch/v1) is not served here"),
+                ErrorKind::Server { code: 501, reason: "list of jobs (batch/v1) is not served here".into() },
             ),
             (502, json!("<html>"), ErrorKind::Server { code: 502, reason: String::new() }),
         ] {

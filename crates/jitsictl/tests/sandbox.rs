@@ -104,6 +104,19 @@ fn clusters_that_stay_are_reached_by_every_other_verb_and_leave_nothing_behind()
     let (code, again, _) = verb(&["apply"]);
     assert_eq!((code, again.as_str()), (0, "nothing to do\n"));
     assert_eq!(verb(&["status"]).0, 0);
+
+    // With no more rights than a daemon needs, as an account that is made for it.
+    let accounts = ["hq", "frankfurt"].map(|cluster| {
+        let path = folder.path().join(cluster).display().to_string();
+        let (code, _, complaints) = verb(&["credentials", "--cluster", cluster, "--out", &path]);
+        assert_eq!(code, 0, "{complaints}");
+        path
+    });
+    let same = jitsictl(&["apply", "--fleet", &fleet]).env("KUBECONFIG", accounts.join(":")).output().unwrap();
+    assert_eq!(String::from_utf8(same.stdout).unwrap(), "nothing to do\n", "{}", String::from_utf8_lossy(&same.stderr));
+    let account = ["plan", "--fleet", &fleet, "--kubeconfig", &accounts[0]];
+    let (code, _, complaints) = run(&account);
+    assert!(code != 0 && complaints.contains("fra"), "one cluster's account opens only that: {complaints}");
     let handover = folder.path().join("handover.yaml").display().to_string();
     let (code, _, complaints) = verb(&["export", "handover", &handover]);
     assert_eq!(code, 0, "{complaints}");

@@ -104,6 +104,7 @@ fn subresource(name: &str) -> (&'static str, &'static str, &'static str, &'stati
         "log" => ("", "v1", "Pod", &["get"]),
         "scale" => ("autoscaling", "v1", "Scale", &["get", "patch", "update"]),
         "finalize" => ("", "v1", "Namespace", &["update"]),
+        "token" => ("authentication.k8s.io", "v1", "TokenRequest", &["create"]),
         _ => ("", "", "", &["get", "patch", "update"]),
     }
 }

@@ -17,7 +17,7 @@ use super::media::{self, Form, Shape};
 use super::render::{self, Wish, document};
 use super::table::Include;
 use super::target::{self, Place, Resource, Target};
-use super::{Hooks, discovery, json as reader, protobuf, query, relay, reviews};
+use super::{Hooks, discovery, json as reader, protobuf, query, relay, reviews, token};
 use crate::access;
 use crate::error::ApiError;
 use crate::request::{FieldValidation, PatchType, Request, User, Verb};
@@ -39,7 +39,7 @@ pub(super) struct Caller {
 
 /// Answers one request; an error breaks the connection.
 pub(super) async fn handle(caller: Arc<Caller>, request: HttpRequest<Incoming>) -> io::Result<Response<Body>> {
-    let user = match caller.hooks.users.identify(request.headers(), &caller.stranger) {
+    let user = match caller.hooks.users.identify(request.headers(), &caller.stranger, &caller.server) {
         Ok(user) => user,
         Err(refusal) => return Ok(render::error(&refusal)),
     };
@@ -167,6 +167,19 @@ async fn answer(
             {
                 let place = (namespace.as_str(), name.as_str(), subresource);
                 return relay::call(server, &caller.hooks, &line.user, place, request).await;
+            }
+            if kind.name == "ServiceAccount"
+                && let (Some(namespace), Some(name), Some("token")) =
+                    (&place.namespace, &place.name, place.subresource.as_deref())
+            {
+                if line.verb != "create" {
+                    return Err(not_allowed());
+                }
+                token::allow(server, line, namespace, name)?;
+                let form = media::form(request.headers())?;
+                let (_, body) = read(request).await?;
+                let wanted = parse(&body, form)?.value;
+                return Ok(document(201, &token::make(caller, line, (namespace, name), &wanted)?));
             }
             let shape = media::shape(request.headers())?;
             let (parts, body) = read(request).await?;

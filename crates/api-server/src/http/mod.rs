@@ -18,6 +18,7 @@ mod render;
 mod reviews;
 mod table;
 mod target;
+mod token;
 mod transport;
 mod users;
 

@@ -128,9 +128,7 @@ fn decode(text: &str) -> String {
 fn real_subresource(plural: &str, subresource: &str) -> bool {
     matches!(
         (plural, subresource),
-        ("pods", "exec" | "attach" | "proxy" | "ephemeralcontainers" | "resize")
-            | ("services" | "nodes", "proxy")
-            | ("serviceaccounts", "token")
+        ("pods", "exec" | "attach" | "proxy" | "ephemeralcontainers" | "resize") | ("services" | "nodes", "proxy")
     )
 }
 
