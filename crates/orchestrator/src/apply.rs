@@ -18,7 +18,7 @@ use crate::notes::{not_handed_over, notes};
 use crate::report::{ClusterOutcome, Event, Failure, Joined, Outcome, Verdict};
 use crate::round::Round;
 use crate::vain::InVain;
-use crate::{Fatal, Options, Session, secrets};
+use crate::{Fatal, Options, Session, left, secrets};
 
 /// The shortest and the longest pause between two looks when nothing can be done but wait.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
@@ -121,6 +121,7 @@ impl<'a> Run<'a> {
                     }
                     self.sweep().await;
                 } else {
+                    self.close_books(&round).await;
                     self.remember(&mut round, true).await;
                 }
                 return Ok(self.outcome(&round, Verdict::Converged, started));
@@ -432,6 +433,7 @@ impl<'a> Run<'a> {
             daemons: self.daemons.clone(),
             bridges: self.bridges(round),
             proof: round.proof.clone(),
+            debts: left::debts(round),
         }
     }
 
@@ -461,6 +463,7 @@ const fn may_pass(by: &BlockedBy) -> bool {
         BlockedBy::Participants(_)
         | BlockedBy::NoEvidence { .. }
         | BlockedBy::Unreachable { .. }
+        | BlockedBy::Owed { .. }
         | BlockedBy::Unreadable { .. }
         | BlockedBy::NoNamespace { .. }
         | BlockedBy::KindMissing { .. }

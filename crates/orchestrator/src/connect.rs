@@ -1,8 +1,9 @@
 //! Connecting to the clusters of a fleet, and refusing those that are not what they were.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster::{Cluster, ErrorKind, RunKey};
+use cluster::{Cluster, ClusterError, ErrorKind, RunKey};
 use fleet::load::Loaded;
 use fleet::{ClusterName, Plane};
 use futures::future::join_all;
@@ -11,7 +12,7 @@ use plan::{Pin, Record};
 
 use crate::execute::failure;
 use crate::report::Event;
-use crate::{Failure, Options};
+use crate::{Failure, Options, left};
 
 /// Why a run could not begin. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +31,8 @@ fn lines(failures: &[Failure]) -> String {
 
 /// A fleet and the clusters that answered.
 pub struct Session<'a> {
-    /// The fleet, as loaded.
-    pub loaded: &'a Loaded,
+    /// The fleet, as loaded; with the clusters, if any, that left it and may still hold something.
+    pub loaded: Cow<'a, Loaded>,
     /// What is allowed.
     pub options: &'a Options,
     /// The planes of this run.
@@ -52,27 +53,14 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When a context is unknown, two names mean one cluster, the handover does not fit, or no cluster answers.
     pub async fn open(loaded: &'a Loaded, options: &'a Options, tell: &(dyn Fn(Event) + Sync)) -> Result<Self, Fatal> {
-        let fleet = &loaded.fleet;
         let planes = match &options.policy.planes {
             planes if planes.is_empty() => BTreeSet::from([Plane::Control, Plane::Data]),
             planes => planes.clone(),
         };
         let connect = options.place.connection();
         let wanted = wanted(loaded, options, &planes)?;
-        let connections = join_all(wanted.iter().map(|name| {
-            let connect = &connect;
-            async move {
-                let spec = fleet.clusters.get(name)?;
-                let cluster = match options.place.connector.connect(name, spec, connect).await {
-                    Ok(cluster) => cluster,
-                    Err(error) => return Some((name, Err(error))),
-                };
-                let identity = cluster.identity().await;
-                Some((name, identity.map(|identity| (cluster, identity))))
-            }
-        }));
         let mut session = Self {
-            loaded,
+            loaded: Cow::Borrowed(loaded),
             options,
             planes,
             clusters: BTreeMap::new(),
@@ -82,20 +70,15 @@ impl<'a> Session<'a> {
         };
         let mut usage = Vec::new();
         let mut failed = Vec::new();
-        for (name, connection) in connections.await.into_iter().flatten() {
+        for (name, connection) in session.connect(&wanted, &connect).await {
             match connection {
-                Ok((cluster, identity)) => {
-                    tell(Event::Connected { cluster: name.clone() });
-                    session.clusters.insert(name.clone(), cluster);
-                    session.identities.insert(name.clone(), identity);
-                }
+                Ok(answer) => session.met(name, answer, tell),
                 Err(error) if matches!(error.kind, ErrorKind::UnknownContext { .. } | ErrorKind::Kubeconfig(_)) => {
                     usage.push(failure(&error, None, None));
                 }
                 Err(error) => {
-                    tell(Event::Unreachable { cluster: name.clone(), why: error.kind.to_string() });
-                    session.unreachable.insert(name.clone(), error.kind.to_string());
                     failed.push(failure(&error, None, None));
+                    session.missed(name, error.kind.to_string(), tell);
                 }
             }
         }
@@ -106,7 +89,67 @@ impl<'a> Session<'a> {
         if session.clusters.is_empty() {
             return Err(Fatal::Nothing(failed));
         }
+        session.follow_debts(&connect, tell).await;
         Ok(session)
+    }
+
+    /// Asks these clusters who they are, all at once.
+    async fn connect(&self, names: &BTreeSet<ClusterName>, connect: &cluster::Options) -> Vec<(ClusterName, Answer)> {
+        let connections = join_all(names.iter().map(|name| async move {
+            let spec = self.loaded.fleet.clusters.get(name)?;
+            let cluster = match self.options.place.connector.connect(name, spec, connect).await {
+                Ok(cluster) => cluster,
+                Err(error) => return Some((name.clone(), Err(error))),
+            };
+            let identity = cluster.identity().await;
+            Some((name.clone(), identity.map(|identity| (cluster, identity))))
+        }));
+        connections.await.into_iter().flatten().collect()
+    }
+
+    fn met(&mut self, name: ClusterName, (cluster, identity): (Cluster, Pin), tell: &(dyn Fn(Event) + Sync)) {
+        tell(Event::Connected { cluster: name.clone() });
+        self.clusters.insert(name.clone(), cluster);
+        self.identities.insert(name, identity);
+    }
+
+    fn missed(&mut self, name: ClusterName, why: String, tell: &(dyn Fn(Event) + Sync)) {
+        tell(Event::Unreachable { cluster: name.clone(), why: why.clone() });
+        self.unreachable.insert(name, why);
+    }
+
+    /// Connects to clusters in which planes of this run may have left something. One that does not answer, or is not the
+    /// one it was, keeps nobody from the rest: what is owed there stays a debt.
+    async fn follow_debts(&mut self, connect: &cluster::Options, tell: &(dyn Fn(Event) + Sync)) {
+        let fleet = &self.loaded.fleet.name;
+        let homes = [Plane::Control, Plane::Data].into_iter().filter_map(|plane| Some((plane, self.home(plane)?)));
+        let records = join_all(homes.map(|(plane, home)| home.read_record(fleet, plane))).await;
+        // What can't be read now is told by whoever looks around.
+        let records: Vec<Record> = records.into_iter().filter_map(|read| Some(read.ok()??.0)).collect();
+        let pins: BTreeMap<ClusterName, Pin> = records.iter().flat_map(|record| record.pins.clone()).collect();
+        let stones = left::stones(&records, &pins, &self.loaded, self.now());
+        let places = left::places(&stones, &self.loaded.fleet, &self.planes, self.options);
+        self.loaded = left::widened(&self.loaded, &places);
+        let known = |name: &ClusterName| self.clusters.contains_key(name) || self.unreachable.contains_key(name);
+        let names: BTreeSet<ClusterName> = places.into_keys().filter(|name| !known(name)).collect();
+        for (name, connection) in self.connect(&names, connect).await {
+            match connection {
+                Ok(answer) => self.met(name, answer, tell),
+                Err(error) => self.missed(name, error.kind.to_string(), tell),
+            }
+        }
+        let mut strangers = self.impostors();
+        for name in names.iter().filter(|name| self.clusters.contains_key(*name)) {
+            let (Some(pin), Some(identity)) = (pins.get(name), self.identities.get(name)) else { continue };
+            if !self.is_as_pinned(name, identity, pin).await {
+                strangers.push(not_the_one(name, identity, pin));
+            }
+        }
+        strangers.retain(|problem| names.contains(&problem.cluster));
+        for problem in &strangers {
+            tell(Event::Unreachable { cluster: problem.cluster.clone(), why: problem.message.clone() });
+        }
+        self.leave_out(&strangers);
     }
 
     /// Connects to one cluster alone.
@@ -123,6 +166,7 @@ impl<'a> Session<'a> {
         }
         let (identities, unreachable) = (BTreeMap::new(), BTreeMap::new());
         let run_key = connect.run_key;
+        let loaded = Cow::Borrowed(loaded);
         Ok(Self { loaded, options, planes: BTreeSet::new(), clusters, identities, unreachable, run_key })
     }
 
@@ -176,19 +220,8 @@ impl<'a> Session<'a> {
             match record.pins.get(name) {
                 Some(pin) if pin == identity => {}
                 Some(pin) => {
-                    // The rights may have changed since: compare what was pinned.
-                    let same = match self.clusters.get(name) {
-                        Some(cluster) if pin.of != identity.of => {
-                            cluster.identity_like(pin).await.ok().as_ref() == Some(pin)
-                        }
-                        _ => false,
-                    };
-                    if !same {
-                        problems.push(usage(
-                            name,
-                            format!("cluster {name} is not the one it was: its UID is {}, this fleet knows it as {}", identity.uid, pin.uid),
-                            format!("context of `{name}` leads to another cluster now; if it was rebuilt on purpose, run `jitsictl cluster forget {name} --abandon`"),
-                        ));
+                    if !self.is_as_pinned(name, identity, pin).await {
+                        problems.push(not_the_one(name, identity, pin));
                     }
                 }
                 // The first apply of a plane trusts the clusters of its file.
@@ -203,6 +236,15 @@ impl<'a> Session<'a> {
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(Fatal::Usage(problems)) }
+    }
+
+    /// Whether a cluster is the one that was pinned.
+    async fn is_as_pinned(&self, name: &ClusterName, identity: &Pin, pin: &Pin) -> bool {
+        match self.clusters.get(name) {
+            // The rights may have changed since: compare what was pinned.
+            Some(cluster) if pin.of != identity.of => cluster.identity_like(pin).await.ok().as_ref() == Some(pin),
+            _ => pin == identity,
+        }
     }
 
     /// The plane in which a cluster takes part; the control plane's where it takes part in both.
@@ -228,6 +270,20 @@ impl<'a> Session<'a> {
             Plane::Data => &self.loaded.fleet.data.home,
         }
     }
+}
+
+/// A cluster that answered, and who it is.
+type Answer = Result<(Cluster, Pin), ClusterError>;
+
+fn not_the_one(name: &ClusterName, identity: &Pin, pin: &Pin) -> Failure {
+    let (is, was) = (&identity.uid, &pin.uid);
+    usage(
+        name,
+        format!("cluster {name} is not the one it was: its UID is {is}, this fleet knows it as {was}"),
+        format!(
+            "context of `{name}` leads to another cluster now; if it was rebuilt on purpose, run `jitsictl cluster forget {name} --abandon`"
+        ),
+    )
 }
 
 /// Whether the accepted intent has a cluster of that name.

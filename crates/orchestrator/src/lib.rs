@@ -20,6 +20,7 @@ mod entropy;
 mod execute;
 pub mod forget;
 mod hold;
+mod left;
 mod look;
 mod notes;
 mod options;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::{Cluster, Look};
-use fleet::{ClusterName, Fleet, Index, PoolName, ShardName, Slot};
+use fleet::{ClusterName, Fleet, Index, Plane, PoolName, ShardName, Slot};
 use futures::future::join_all;
 use jiff::Timestamp;
 use jitsi_api::haproxy::Console;
@@ -163,16 +163,22 @@ pub(crate) async fn daemons<S: Senses>(
         }))
         .await;
         observed.slots.extend(answers);
+        let former = join_all(former_slots(fleet, observed).into_iter().map(|(shard, slot, pod)| async move {
+            let known = senses.jicofo(session, &pod).await;
+            ((pod.cluster, shard, slot), known)
+        }))
+        .await;
+        observed.former.extend(former);
     }
     let bridges = open_bridges(fleet, desired, witness, observed);
     let answers = join_all(bridges.into_iter().map(|(pool, index, pod)| async move {
         let known = senses.bridge(session, &pod).await;
-        ((pool, index), known)
+        ((pod.cluster, pool, index), known)
     }));
     let recorders = open_recorders(fleet, desired, observed);
     let recorder_answers = join_all(recorders.into_iter().map(|(pool, index, pod)| async move {
         let known = senses.recorder(session, &pod).await;
-        ((pool, index), known)
+        ((pod.cluster, pool, index), known)
     }));
     let (bridges, recorders) = futures::join!(answers, recorder_answers);
     observed.bridges.extend(bridges);
@@ -189,6 +195,22 @@ fn slots(fleet: &Fleet, allocations: &manifest::Allocations, observed: &Observed
             UnitId::Slot(shard, slot) => Some((shard.clone(), *slot)),
             _ => None,
         }));
+    }
+    slots
+}
+
+/// Slots whose jicofo still runs where the control plane has been: people may be on their calls.
+fn former_slots(fleet: &Fleet, observed: &Observed) -> Vec<(ShardName, Slot, Given)> {
+    let mut slots = Vec::new();
+    for (cluster, known) in observed.clusters.iter().filter(|(name, _)| **name != fleet.control.cluster) {
+        let Some(view) = known.value() else { continue };
+        let owned = view.inventories.get(&Plane::Control).into_iter().flat_map(|inventory| inventory.units.keys());
+        for unit in owned {
+            let UnitId::Slot(shard, slot) = unit else { continue };
+            let pod = format!("{}-0", Names(&fleet.name).of_slot(shard, *slot, fleet::Component::Jicofo));
+            let running = view.pods.get(&pod).filter(|pod| runs(pod));
+            slots.extend(running.map(|pod| (shard.clone(), *slot, given(cluster, pod))));
+        }
     }
     slots
 }
@@ -247,7 +269,7 @@ fn open_bridges(fleet: &Fleet, desired: &Desired, witness: Witness, observed: &O
             let UnitId::Bridge(pool, index) = unit else { continue };
             let name = format!("{}-0", names.bridge(pool, *index));
             let Some(pod) = view.pods.get(&name).filter(|pod| runs(pod)) else { continue };
-            let wanted = desired.units.get(unit);
+            let wanted = wanted_there(desired, unit, cluster);
             let outdated = wanted.is_none_or(|unit| pod.roll.as_deref() != Some(unit.roll.as_str()));
             let nickname = names.bridge_nickname(cluster, pool, *index);
             let serves = fleet.data.pool(pool).map(|pool| pool.shards.clone()).unwrap_or_default();
@@ -262,6 +284,12 @@ fn open_bridges(fleet: &Fleet, desired: &Desired, witness: Witness, observed: &O
     open
 }
 
+/// A unit as it should be in that cluster. One of the same name may be wanted elsewhere.
+fn wanted_there<'d>(desired: &'d Desired, unit: &UnitId, cluster: &ClusterName) -> Option<&'d manifest::Unit> {
+    let unit = desired.units.get(unit)?;
+    (unit.manifests.first()?.object.cluster == *cluster).then_some(unit)
+}
+
 /// Recorders that run and are outdated or left the file.
 fn open_recorders(fleet: &Fleet, desired: &Desired, observed: &Observed) -> Vec<Place<Index>> {
     let names = Names(&fleet.name);
@@ -272,7 +300,7 @@ fn open_recorders(fleet: &Fleet, desired: &Desired, observed: &Observed) -> Vec<
             let UnitId::Recorder(pool, index) = unit else { continue };
             let name = format!("{}-0", names.recorder(pool, *index));
             let Some(pod) = view.pods.get(&name).filter(|pod| runs(pod)) else { continue };
-            let wanted = desired.units.get(unit);
+            let wanted = wanted_there(desired, unit, cluster);
             if wanted.is_none_or(|unit| pod.roll.as_deref() != Some(unit.roll.as_str())) {
                 open.push((pool.clone(), *index, given(cluster, pod)));
             }

@@ -172,7 +172,7 @@ impl Evidence<'_> {
 
     fn judge_by_itself(&self, pool: &Pool, index: Index) -> Option<(String, Option<String>)> {
         let wanted = pool.shards.len() as u64;
-        match self.observed.bridges.get(&(pool.name.clone(), index)) {
+        match self.observed.bridges.get(&(pool.cluster.clone(), pool.name.clone(), index)) {
             Some(Known::Yes(seen)) if seen.value.mucs_joined >= wanted => None,
             Some(Known::Yes(seen)) => Some((
                 format!("it says that it joined {} of {wanted} breweries", seen.value.mucs_joined),
@@ -216,7 +216,7 @@ impl Evidence<'_> {
         }
         let names = Names(&self.fleet.name);
         let nickname = names.bridge_nickname(&pool.cluster, &pool.name, index);
-        let own = self.observed.bridges.get(&(pool.name.clone(), index));
+        let own = self.observed.bridges.get(&(pool.cluster.clone(), pool.name.clone(), index));
         match own {
             Some(Known::Yes(seen)) => self.explain_by_itself(&seen.value, shard, slot, &nickname),
             Some(Known::Unknown { why }) => {

@@ -13,7 +13,7 @@ use crate::desire;
 use crate::execute::failure;
 use crate::report::{Failure, PlanReport};
 use crate::round::Round;
-use crate::{Fatal, Options, Session};
+use crate::{Fatal, Options, Session, left};
 
 /// What `apply` would do: the whole difference, checked by the API servers' own dry run.
 ///
@@ -37,6 +37,7 @@ pub async fn plan(loaded: &Loaded, options: &Options) -> Result<PlanReport, Fata
         size: (fleet.clusters.len(), fleet.control.shards.len(), bridges),
         live: round.live(),
         unreachable: unreachable.collect(),
+        debts: left::debts(&round),
         plan: Plan { forecast: round.forecast(&session), ..round.plan },
         refused,
     })

@@ -1,16 +1,17 @@
 //! Keeping the records: what must survive us is written before the act that it explains.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fleet::Plane;
+use cluster::Cluster;
 use fleet::load::Loaded;
-use manifest::{Kind, Names, UnitId};
-use plan::{Intent, Known, Record, Removal, Step};
+use fleet::{ClusterName, Plane};
+use manifest::{Kind, Names};
+use plan::{Intent, Known, Record, Removal, Step, Tombstone, owed};
 
 use crate::apply::Run;
-use crate::execute::failure;
+use crate::execute::{behind, failure};
 use crate::hold::Turn;
+use crate::left;
 use crate::report::Event;
 use crate::round::{Round, last};
 
@@ -18,7 +19,7 @@ impl Run<'_> {
     /// Writes down, before anything is done, what must survive us; after convergence, that this intent is good. The
     /// generation is raised once a turn: a repair is not to wait for a record that has nothing new to say.
     pub(crate) async fn remember(&mut self, round: &mut Round, converged: bool) -> bool {
-        let loaded = self.session.loaded;
+        let loaded = &*self.session.loaded;
         let planes: Vec<Plane> = round.policy.planes.iter().copied().collect();
         let mut written = false;
         for plane in planes {
@@ -77,7 +78,7 @@ impl Run<'_> {
 
     /// Puts the intent where the daemons that keep planes read it: they work for what the record says.
     pub(crate) async fn instruct(&mut self, round: &mut Round) {
-        let loaded = self.session.loaded;
+        let loaded = &*self.session.loaded;
         for (plane, turn) in self.turns.clone() {
             let Some((old, Some(version))) = round.records.get(&plane).cloned() else { continue };
             let intent = self.next_intent(&old, loaded);
@@ -120,34 +121,61 @@ impl Run<'_> {
 
     /// Deletes our own books, once nothing is left that they are about.
     pub(crate) async fn sweep(&mut self) {
-        let names = Names(&self.session.loaded.fleet.name);
-        let mut failures = Vec::new();
-        for cluster in self.session.clusters.values() {
-            for plane in &self.session.planes {
-                let chunks = (0..).map(|chunk| names.inventory(*plane, chunk));
-                for name in std::iter::once(names.record(*plane)).chain(chunks) {
-                    let object = cluster.object(Kind::ConfigMap, &name);
-                    let gone = match cluster.get(&object).await {
-                        Ok(Some(live)) => cluster.delete(&object, &live.uid, None).await.map(|_| true),
-                        Ok(None) => Ok(false),
-                        Err(error) => Err(error),
-                    };
-                    match gone {
-                        Ok(true) => {}
-                        // The record of a plane is in its home only; inventories are numbered without gaps.
-                        Ok(false) if name == names.record(*plane) => {}
-                        Ok(false) => break,
-                        Err(error) => {
-                            failures.push(failure(&error, None, Some(&object)));
-                            break;
-                        }
-                    }
+        let books = self.session.clusters.values();
+        let books: Vec<(&Cluster, Plane)> =
+            books.flat_map(|cluster| self.session.planes.iter().map(move |plane| (cluster, *plane))).collect();
+        for (cluster, plane) in books {
+            self.sweep_one(cluster, plane).await;
+        }
+    }
+
+    /// The same where a plane has been and nothing of it is left.
+    pub(crate) async fn close_books(&mut self, round: &Round) {
+        for (name, look) in &round.looks {
+            let Some(cluster) = self.session.clusters.get(name) else { continue };
+            let view = round.observed.clusters.get(name).and_then(Known::value);
+            for plane in &round.policy.planes {
+                let owned = view.and_then(|view| view.inventories.get(plane));
+                let empty = owned.is_none_or(|inventory| inventory.units.is_empty());
+                let been = look.records.contains_key(plane) || look.shelves.contains_key(plane);
+                let left = !self.session.loaded.fleet.has_plane_in(*plane, name);
+                if left && been && empty && self.is_owed(round, name, *plane) {
+                    self.sweep_one(cluster, *plane).await;
                 }
             }
         }
-        for failure in failures {
-            (self.tell)(Event::Failed(failure.clone()));
-            self.failures.push(failure);
+    }
+
+    /// Whether a plane is known to have been in a cluster that it has left.
+    fn is_owed(&self, round: &Round, name: &ClusterName, plane: Plane) -> bool {
+        let stones = round.record.tombstones.iter().filter(|stone| stone.cluster == *name);
+        let known = stones.flat_map(|stone| &stone.units).any(|unit| unit.plane() == plane);
+        known && self.may_remember(plane, true)
+    }
+
+    async fn sweep_one(&mut self, cluster: &Cluster, plane: Plane) {
+        let names = Names(&self.session.loaded.fleet.name);
+        let cluster = behind(&self.fences, plane, cluster);
+        let chunks = (0..).map(|chunk| names.inventory(plane, chunk));
+        for name in std::iter::once(names.record(plane)).chain(chunks) {
+            let object = cluster.object(Kind::ConfigMap, &name);
+            let gone = match cluster.get(&object).await {
+                Ok(Some(live)) => cluster.delete(&object, &live.uid, None).await.map(|_| true),
+                Ok(None) => Ok(false),
+                Err(error) => Err(error),
+            };
+            match gone {
+                Ok(true) => {}
+                // The record of a plane is in its home only; inventories are numbered without gaps.
+                Ok(false) if name == names.record(plane) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    let failure = failure(&error, None, Some(&object));
+                    (self.tell)(Event::Failed(failure.clone()));
+                    self.failures.push(failure);
+                    break;
+                }
+            }
         }
     }
 
@@ -174,21 +202,13 @@ impl Run<'_> {
         for (name, pin) in &self.session.identities {
             new.pins.entry(name.clone()).or_insert_with(|| pin.clone());
         }
+        self.owe(round, plane, &mut new);
         if converged {
             new.last_good = new.intent.clone();
             // What is nowhere any more is no debt any more.
-            let owned: BTreeSet<&UnitId> = round
-                .observed
-                .clusters
-                .values()
-                .filter_map(Known::value)
-                .flat_map(|view| view.inventories.values())
-                .flat_map(|inventory| inventory.units.keys())
-                .collect();
-            new.tombstones.retain(|stone| {
-                !round.observed.clusters.contains_key(&stone.cluster)
-                    || stone.units.iter().any(|unit| owned.contains(unit))
-            });
+            let left: Vec<Tombstone> =
+                owed(&new, &round.desire.desired, &round.observed).into_iter().map(|debt| debt.stone.clone()).collect();
+            new.tombstones = left;
         } else {
             for step in &round.plan.steps {
                 if let Step::Bury(stone) = step
@@ -199,5 +219,20 @@ impl Run<'_> {
             }
         }
         new
+    }
+
+    /// Takes over the debts of a plane, and of one that nobody else can write them down for: with the intent goes the last
+    /// that is known of what has left it.
+    fn owe(&self, round: &Round, plane: Plane, new: &mut Record) {
+        for stone in &round.record.tombstones {
+            let of = |wanted: &dyn Fn(Plane) -> bool| stone.units.iter().any(|unit| wanted(unit.plane()));
+            let noted = || {
+                let mut all = round.records.values().flat_map(|(record, _)| &record.tombstones);
+                all.any(|known| left::is_same(known, stone))
+            };
+            if of(&|of| of == plane) || (of(&|of| !round.policy.planes.contains(&of)) && !noted()) {
+                left::put(&mut new.tombstones, stone);
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What the verbs report: stable field names, for people and for `-o json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::{ClusterName, Index, Plane, PoolName, ShardName, Slot};
 use jiff::Timestamp;
@@ -126,6 +126,27 @@ pub struct Outcome {
     pub bridges: Option<Joined>,
     /// Whether the bridges have really joined.
     pub proof: Proof,
+    /// What left the file and has not gone.
+    pub debts: Vec<Debt>,
+}
+
+/// Something that left the file while it was, or may have been, live somewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Debt {
+    /// The cluster, as the file called it.
+    pub cluster: ClusterName,
+    /// The context by which it was reached.
+    pub context: String,
+    /// The namespace there.
+    pub namespace: String,
+    /// The UID by which the cluster is known again.
+    pub uid: Option<String>,
+    /// What is, or may be, still there.
+    pub units: BTreeSet<UnitId>,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why nobody could look, where that is so.
+    pub why: Option<String>,
 }
 
 /// How many of how many.
@@ -165,6 +186,8 @@ pub struct PlanReport {
     pub unreachable: BTreeMap<ClusterName, Reason>,
     /// Objects that the API server would refuse, from its own dry run.
     pub refused: Vec<Failure>,
+    /// What left the file and has not gone.
+    pub debts: Vec<Debt>,
 }
 
 /// Whether signalling really sees media.

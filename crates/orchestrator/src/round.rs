@@ -7,7 +7,7 @@ use fleet::{ClusterName, Plane, ShardName};
 use manifest::{Allocations, Desired, Kind, ObjectRef, UnitId};
 use plan::{
     Blocked, BlockedBy, Forecast, Generation, Inputs, Known, Live, NamespaceState, Observed, Plan, Policy, Record,
-    Removal, Witness,
+    Removal, Tombstone, Witness,
 };
 
 use crate::desire::{Desire, desire};
@@ -15,7 +15,7 @@ use crate::look::{self, Asking, Senses};
 use crate::proof::{self, Evidence};
 use crate::report::{self, Proof, ServerStatus, Unhealthy};
 use crate::secrets::{self, Secrets};
-use crate::{Fatal, Session};
+use crate::{Fatal, Session, left};
 
 /// Each plane's record and its version, where its home answers.
 pub(crate) type Records = BTreeMap<Plane, (Record, Option<String>)>;
@@ -51,6 +51,11 @@ impl Round {
         policy.witness = if handover.is_some() { Witness::Bridge } else { Witness::Jicofo };
         let (records, lost_homes) = records(session, &looks, &observed, &mut policy);
         let mut record = together(&records);
+        let moved = left::moved(records.values().map(|(record, _)| record), &record.pins, &session.loaded);
+        if !moved.is_empty() {
+            return Err(Fatal::Usage(moved));
+        }
+        record.tombstones = debts(session, &records, &looks, &record);
         let existing =
             records.iter().filter(|(_, (record, _))| !record.pins.is_empty()).map(|(plane, _)| *plane).collect();
         session.check_pins(&record, &existing).await?;
@@ -214,12 +219,27 @@ fn leaving(session: &Session<'_>, allocations: &Allocations, observed: &Observed
         .collect()
 }
 
-/// The records as one: numbers as the control plane knows them, debts of both.
+/// What is owed by the records, those included that a plane has left where its home was before.
+fn debts(
+    session: &Session<'_>,
+    records: &Records,
+    looks: &BTreeMap<ClusterName, Look>,
+    record: &Record,
+) -> Vec<Tombstone> {
+    let known = records.values().map(|(record, _)| record);
+    let mut stones = left::stones(known, &record.pins, &session.loaded, session.now());
+    for (name, look) in looks {
+        let former = look.records.iter().filter(|(plane, _)| session.home_name(**plane) != name);
+        former.flat_map(|(_, (record, _))| &record.tombstones).for_each(|stone| left::put(&mut stones, stone));
+    }
+    stones
+}
+
+/// The records as one: numbers as the control plane knows them, pins of both.
 fn together(records: &Records) -> Record {
     let mut all = Record::default();
     for (record, _) in records.values() {
         all.pins.extend(record.pins.clone());
-        all.tombstones.extend(record.tombstones.clone());
         if all.allocations == Allocations::default() {
             all.allocations = record.allocations.clone();
         }

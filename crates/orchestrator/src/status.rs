@@ -11,7 +11,7 @@ use plan::{ClusterView, Known, Live, PodPhase};
 use crate::look::Asking;
 use crate::report::{ControlStatus, PoolStatus, ProxyStatus, ServerStatus, ShardStatus, Status};
 use crate::round::Round;
-use crate::{Fatal, Options, Session};
+use crate::{Fatal, Options, Session, left};
 
 /// Looks at the fleet.
 ///
@@ -35,11 +35,9 @@ pub(crate) fn screen(session: &Session<'_>, round: &Round, as_of: Timestamp) -> 
     }
     let generations: BTreeMap<Plane, u64> =
         round.records.iter().map(|(plane, (record, _))| (*plane, record.generation.0)).collect();
-    let tombstones = round
-        .record
-        .tombstones
-        .iter()
-        .flat_map(|stone| stone.units.iter().map(|unit| format!("{unit} in {}", stone.cluster)))
+    let tombstones = left::debts(round)
+        .into_iter()
+        .flat_map(|debt| debt.units.into_iter().map(move |unit| format!("{unit} in {}", debt.cluster)))
         .collect();
     Status {
         fleet: fleet.name.to_string(),

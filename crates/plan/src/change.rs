@@ -111,6 +111,11 @@ pub enum BlockedBy {
         /// Why.
         why: String,
     },
+    /// It left the file, and its cluster can't be asked.
+    Owed {
+        /// Why not.
+        why: String,
+    },
     /// Its objects can't be read.
     Unreadable {
         /// Which kind.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fleet::{Fleet, Index, PoolName};
+use fleet::{ClusterName, Fleet, Index, PoolName};
 use jiff::Timestamp;
 use manifest::{Desired, Kind, Names, UnitId, labels};
 
@@ -63,16 +63,17 @@ impl World {
                 if let Some(pod) = self.pod(pod) {
                     pod.drain = Some(drain.clone());
                 }
-                set_draining(&mut self.observed, fleet, pool, *index, true, now);
+                set_draining(&mut self.observed, fleet, (&pod.cluster, pool, *index), true, now);
             }
             Step::Undrain { pool, index, pod } => {
                 if let Some(pod) = self.pod(pod) {
                     pod.drain = None;
                 }
-                set_draining(&mut self.observed, fleet, pool, *index, false, now);
+                set_draining(&mut self.observed, fleet, (&pod.cluster, pool, *index), false, now);
             }
-            Step::Attach { pool, index, shard, slot, .. } => {
-                if let Some(Known::Yes(seen)) = self.observed.bridges.get_mut(&(pool.clone(), *index)) {
+            Step::Attach { pool, index, pod, shard, slot, .. } => {
+                let place = (pod.cluster.clone(), pool.clone(), *index);
+                if let Some(Known::Yes(seen)) = self.observed.bridges.get_mut(&place) {
                     seen.value.clients.get_or_insert_with(BTreeSet::new).insert(format!("{shard}-{slot}"));
                 }
                 join(&mut self.observed, fleet, pool, *index, now);
@@ -84,7 +85,7 @@ impl World {
                     view.pods.insert(pod.pod.clone(), new_pod(&pod.pod, unit, &wanted.roll));
                 }
                 if let UnitId::Bridge(pool, index) = unit {
-                    set_draining(&mut self.observed, fleet, pool, *index, false, now);
+                    set_draining(&mut self.observed, fleet, (&pod.cluster, pool, *index), false, now);
                 }
             }
             Step::Forget { unit, cluster, objects } => {
@@ -122,7 +123,7 @@ impl World {
     }
 }
 
-fn view<'o>(observed: &'o mut Observed, cluster: &fleet::ClusterName) -> Option<&'o mut ClusterView> {
+fn view<'o>(observed: &'o mut Observed, cluster: &ClusterName) -> Option<&'o mut ClusterView> {
     match observed.clusters.get_mut(cluster) {
         Some(Known::Yes(seen)) => Some(&mut seen.value),
         Some(Known::Absent { .. } | Known::Unknown { .. }) | None => None,
@@ -164,22 +165,25 @@ fn join(observed: &mut Observed, fleet: &Fleet, pool: &PoolName, index: Index, n
     }
 }
 
-fn set_draining(observed: &mut Observed, fleet: &Fleet, pool: &PoolName, index: Index, draining: bool, now: Timestamp) {
-    let cluster = fleet.data.pool(pool).map(|pool| pool.cluster.clone());
+fn set_draining(
+    observed: &mut Observed,
+    fleet: &Fleet,
+    (cluster, pool, index): (&ClusterName, &PoolName, Index),
+    draining: bool,
+    now: Timestamp,
+) {
     let mut endpoints = 0;
-    if let Some(cluster) = cluster {
-        let nickname = Names(&fleet.name).bridge_nickname(&cluster, pool, index);
-        for known in observed.slots.values_mut() {
-            if let Known::Yes(seen) = known {
-                seen.as_of = now;
-                if let Some(occupant) = seen.value.bridges.get_mut(&nickname) {
-                    occupant.draining = draining;
-                    endpoints += occupant.endpoints;
-                }
+    let nickname = Names(&fleet.name).bridge_nickname(cluster, pool, index);
+    for known in observed.slots.values_mut() {
+        if let Known::Yes(seen) = known {
+            seen.as_of = now;
+            if let Some(occupant) = seen.value.bridges.get_mut(&nickname) {
+                occupant.draining = draining;
+                endpoints += occupant.endpoints;
             }
         }
     }
-    let bridge = observed.bridges.entry((pool.clone(), index)).or_insert_with(|| {
+    let bridge = observed.bridges.entry((cluster.clone(), pool.clone(), index)).or_insert_with(|| {
         Known::Yes(Seen {
             value: BridgeView {
                 endpoints,

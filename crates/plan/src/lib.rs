@@ -9,6 +9,7 @@
 
 pub mod change;
 pub mod compare;
+pub mod debt;
 pub mod effect;
 pub mod evidence;
 pub mod health;
@@ -22,6 +23,7 @@ mod forecast;
 mod planner;
 
 pub use change::{BlastRadius, Blocked, BlockedBy, Change, Difference, Field, Forecast, Live, Plan};
+pub use debt::{Debt, owed};
 pub use evidence::{Known, Reason, Seen, Source};
 pub use forecast::forecast;
 pub use health::Health;

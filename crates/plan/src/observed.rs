@@ -15,10 +15,12 @@ pub struct Observed {
     pub clusters: BTreeMap<ClusterName, Known<ClusterView>>,
     /// What each serving slot's jicofo said.
     pub slots: BTreeMap<(ShardName, Slot), Known<SlotView>>,
+    /// What jicofos said that still run where the control plane has been.
+    pub former: BTreeMap<(ClusterName, ShardName, Slot), Known<SlotView>>,
     /// What bridges said of themselves. Only those are asked about which jicofo leaves a question open.
-    pub bridges: BTreeMap<(PoolName, Index), Known<BridgeView>>,
+    pub bridges: BTreeMap<(ClusterName, PoolName, Index), Known<BridgeView>>,
     /// What recorders said of themselves, where their turn may have come.
-    pub recorders: BTreeMap<(PoolName, Index), Known<RecorderView>>,
+    pub recorders: BTreeMap<(ClusterName, PoolName, Index), Known<RecorderView>>,
 }
 
 /// A cluster, as far as the fleet goes.

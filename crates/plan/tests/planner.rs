@@ -360,6 +360,61 @@ fn what_left_the_file_goes_when_nobody_is_on_it() {
     assert!(stage.plan().is_empty(), "{:#?}", stage.plan());
 }
 
+/// The fleet with another pool of one bridge, in another cluster.
+fn with_asia() -> Fleet {
+    let mut fleet = split();
+    let mut asia = fleet.data.pools[0].clone();
+    (asia.name, asia.cluster) = ("asia".parse().unwrap(), cluster("singapore"));
+    asia.bridges.replicas = fleet::Replicas::Fixed(1);
+    let place = fleet.clusters[&cluster("frankfurt")].clone();
+    let access = fleet::Access::Context { context: "sin".into(), kubeconfig: None };
+    fleet.clusters.insert(asia.cluster.clone(), fleet::Cluster { access, ..place });
+    fleet.data.pools.push(asia);
+    fleet
+}
+
+#[test]
+fn a_pool_that_leaves_its_cluster_leaves_nothing_there() {
+    let mut stage = Stage::converged(with_asia());
+    stage.fleet.data.pools.pop();
+    let steps: Vec<String> = stage.run().iter().flat_map(kinds).collect();
+    let drained = steps.iter().position(|step| step == "drain 0").unwrap();
+    let gone = steps.iter().position(|step| step == "prune StatefulSet meet-jvb-asia-0").unwrap();
+    assert!(drained < gone, "{steps:?}");
+    assert!(stage.plan().is_empty(), "{:#?}", stage.plan());
+    assert!(stage.view("singapore").inventories[&Plane::Data].units.is_empty());
+    let owed = plan::owed(&stage.world.record, &stage.desired(), &stage.world.observed);
+    assert_eq!(owed.len(), 0, "{owed:?}");
+}
+
+#[test]
+fn a_pool_that_moves_is_not_cut_off_where_it_was() {
+    let mut stage = Stage::converged(with_asia());
+    stage.fleet.data.pools[1].cluster = cluster("frankfurt");
+    for known in stage.world.observed.slots.values_mut() {
+        let Known::Yes(seen) = known else { panic!() };
+        seen.value.bridges.get_mut("singapore-meet-jvb-asia-0-0").unwrap().endpoints = 3;
+    }
+    let steps: Vec<String> = stage.run().iter().flat_map(kinds).collect();
+    assert!(!steps.iter().any(|step| step.starts_with("prune")), "{steps:?}");
+    let on_it = |plan: &Plan| plan.blocked.iter().any(|blocked| matches!(blocked.by, BlockedBy::Participants(_)));
+    assert!(on_it(&stage.plan()), "{:#?}", stage.plan());
+}
+
+#[test]
+fn what_is_owed_where_nobody_can_look_is_named() {
+    let mut stage = Stage::converged(with_asia());
+    stage.fleet.data.pools.pop();
+    stage.advance();
+    assert!(!stage.world.record.tombstones.is_empty());
+    stage.world.observed.clusters.insert(cluster("singapore"), Known::Unknown { why: Reason("timed out".into()) });
+    let blocked = |stage: &Stage| stage.plan().blocked.iter().map(|blocked| blocked.by.clone()).collect::<Vec<_>>();
+    let owed = BlockedBy::Owed { why: "timed out".into() };
+    assert!(blocked(&stage).iter().all(|by| *by == owed) && !blocked(&stage).is_empty(), "{:?}", blocked(&stage));
+    stage.policy.planes = BTreeSet::from([Plane::Control]);
+    assert_eq!(blocked(&stage), []);
+}
+
 #[test]
 fn what_somebody_deleted_and_did_not_live_to_write_down_is_forgotten() {
     let mut stage = Stage::converged(split());

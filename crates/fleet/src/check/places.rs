@@ -35,7 +35,11 @@ fn known(ctx: &Context<'_>, fleet: &Fleet) {
     for name in fleet.clusters.keys() {
         if used.iter().all(|(_, other)| *other != name) {
             let problem = Problem::warning(format!("cluster `{name}` is used by neither plane"));
-            ctx.push(problem.at(ctx.key_label(&format!("clusters.{name}"))).hint("leave it out, or give it a pool"));
+            ctx.push(
+                problem
+                    .at(ctx.key_label(&format!("clusters.{name}")))
+                    .hint("leave it out once `apply` has cleaned it, or give it a pool"),
+            );
         }
     }
 }

@@ -20,7 +20,7 @@ pub use data::{
 pub use policy::{Daemon, Monitoring, OnDeadline, OnFailure, Rollout, ShardStrategy, Webhook, Window};
 pub use workload::{CustomFile, EnvValue, FileSource, Image, PullPolicy, ResourceList, Resources, Storage, Workload};
 
-use crate::{ClusterName, EnvName, FleetName};
+use crate::{ClusterName, EnvName, FleetName, Plane};
 
 /// Everything that serves one public URL: one fleet file, checked.
 #[derive(Debug, Clone)]
@@ -55,6 +55,17 @@ pub struct Fleet {
     pub network_policy: bool,
     /// Old names that entries had before (`renamed_from`), as `kind/new` → `old`.
     pub renames: BTreeMap<String, String>,
+}
+
+impl Fleet {
+    /// Whether a plane lives in a cluster, or has its home there.
+    #[must_use]
+    pub fn has_plane_in(&self, plane: Plane, cluster: &ClusterName) -> bool {
+        match plane {
+            Plane::Control => self.control.cluster == *cluster,
+            Plane::Data => self.data.home == *cluster || self.data.pools.iter().any(|pool| pool.cluster == *cluster),
+        }
+    }
 }
 
 /// A kubeconfig context and a namespace.

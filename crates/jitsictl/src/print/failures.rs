@@ -2,7 +2,7 @@
 
 use fleet::ClusterName;
 use manifest::UnitId;
-use orchestrator::report::{Missing, Unhealthy};
+use orchestrator::report::{Debt, Missing, Unhealthy};
 use plan::{Blocked, BlockedBy};
 
 use super::words;
@@ -15,6 +15,9 @@ pub(super) fn reason(by: &BlockedBy) -> String {
         BlockedBy::NoEvidence { why } => format!("nobody can say whether people are on it: {why}"),
         BlockedBy::Turn { unit } => format!("{unit} comes first: one at a time"),
         BlockedBy::Unreachable { why } => format!("its cluster can't be reached: {why}"),
+        BlockedBy::Owed { why } => {
+            format!("it left the file, and its cluster can't be asked whether it is gone: {why}")
+        }
         BlockedBy::Unreadable { kind, why } => format!("its {kind} objects can't be read: {why}"),
         BlockedBy::Endpoint { why } => format!("the address that it leads to is not known: {why}"),
         BlockedBy::NoNamespace { namespace } => format!("there is no namespace {namespace}"),
@@ -28,7 +31,7 @@ pub(super) fn reason(by: &BlockedBy) -> String {
 }
 
 /// The way out, where there is one that a person takes.
-fn way_out(by: &BlockedBy) -> Option<String> {
+fn way_out(by: &BlockedBy, cluster: &ClusterName) -> Option<String> {
     let hint = match by {
         BlockedBy::Participants(_) => {
             "run `jitsictl apply` again when they have left; --allow-disruption goes ahead at once"
@@ -36,6 +39,10 @@ fn way_out(by: &BlockedBy) -> Option<String> {
         BlockedBy::NoEvidence { .. } => "run again when it answers; --allow-disruption goes ahead without knowing",
         BlockedBy::NoNamespace { .. } => "create it, or run with --create-namespaces",
         BlockedBy::KindMissing { .. } => "install the CRD, or expose the fleet by ingress or service",
+        BlockedBy::Owed { .. } => {
+            let forget = format!("jitsictl cluster forget {cluster} --abandon");
+            return Some(format!("run again when it answers; if it does not come back, run `{forget}`"));
+        }
         BlockedBy::Unreachable { .. } => "run again when it answers; nothing there was changed",
         BlockedBy::Unreadable { .. } => "give the user of that context the right to list them",
         BlockedBy::Turn { .. }
@@ -54,7 +61,7 @@ pub(crate) fn blocked(blocked: &[Blocked]) -> Vec<Notice> {
         .map(|group| Notice {
             message: format!("{}: {} {}: {}", group.cluster, group.names(), group.verb(), reason(group.by)),
             detail: None,
-            hint: way_out(group.by),
+            hint: way_out(group.by, group.cluster),
         })
         .collect()
 }
@@ -96,6 +103,15 @@ pub(super) fn some(names: &[String], few: usize) -> String {
         n if n > few + 1 => format!("{} and {} more", names[..few].join(", "), n - few),
         _ => words::row(names),
     }
+}
+
+/// What left the file and has not gone: where, and how that place is known.
+pub(crate) fn debt(debt: &Debt) -> String {
+    let units: Vec<String> = debt.units.iter().map(ToString::to_string).collect();
+    let uid = debt.uid.as_ref().map(|uid| format!(", UID {uid}")).unwrap_or_default();
+    let place = format!("context {}, namespace {}{uid}", debt.context, debt.namespace);
+    let why = debt.why.as_ref().map(|why| format!("; it can't be asked: {why}")).unwrap_or_default();
+    format!("{} ({place}): {}{why}", debt.cluster, some(&units, 4))
 }
 
 /// A bridge that jicofo does not list, or a workload that is not healthy.

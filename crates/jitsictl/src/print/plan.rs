@@ -10,7 +10,7 @@ use owo_colors::OwoColorize;
 use plan::{BlastRadius, Change, Difference, Step};
 
 use super::{
-    failures::{grouped, reason, some},
+    failures::{debt, grouped, reason, some},
     words,
 };
 
@@ -36,6 +36,7 @@ pub(crate) fn plan(report: &PlanReport, all: bool) -> String {
         report.unreachable.iter().map(|(cluster, why)| format!("{cluster}: {why}; nothing is planned there"));
     rest.extend(titled("not reached", unreachable.collect()));
     let refused = report.refused.iter().map(|failure| crate::Notice::from(failure).message);
+    rest.extend(titled("left", report.debts.iter().map(debt).collect()));
     rest.extend(titled("refused", refused.collect()));
     rest.extend(titled("forecast", plan.forecast.lines.clone()));
     if !rest.is_empty() {
@@ -329,6 +330,7 @@ mod tests {
             plan,
             unreachable: BTreeMap::new(),
             refused: Vec::new(),
+            debts: Vec::new(),
         }
     }
 

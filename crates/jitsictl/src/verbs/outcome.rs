@@ -50,6 +50,9 @@ pub(super) fn left_over(printer: &Printer, outcome: &Outcome) {
     for notice in print::blocked(&outcome.blocked) {
         printer.warning(&notice);
     }
+    for debt in &outcome.debts {
+        printer.warning(&Notice::plain(format!("left the file, not gone yet: {}", print::debt(debt))));
+    }
     if outcome.verdict != Verdict::Converged {
         for notice in print::missing(&outcome.proof.missing, &outcome.proof.unhealthy) {
             printer.warning(&notice);
@@ -131,6 +134,7 @@ mod tests {
             blocked: Vec::new(),
             daemons: BTreeMap::new(),
             bridges: Some(Joined { joined: 7, expected: 9 }),
+            debts: Vec::new(),
             proof: Proof { slots: vec![slot], ..Proof::default() },
         }
     }

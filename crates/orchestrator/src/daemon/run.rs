@@ -1,5 +1,6 @@
 //! The loop: wait for news, look, plan, begin what may begin, and never wait for a cluster that is slow.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::connect;
 use crate::hold::Turn;
 use crate::report::{Event, Failure};
 use crate::round::Round;
-use crate::{Fatal, Options, Session};
+use crate::{Fatal, Options, Session, left};
 
 use super::ask::Manner;
 use super::guard::Guard;
@@ -49,6 +50,8 @@ pub(crate) struct Daemon {
     asking: watch::Sender<Duration>,
     links: Links,
     leases: Leases,
+    /// Clusters that may hold what left the file.
+    former: BTreeMap<ClusterName, fleet::Cluster>,
     kept: Kept,
     guard: Guard,
     /// Clusters that were followed well at the last look.
@@ -114,6 +117,7 @@ impl Daemon {
             news,
             again,
             asking,
+            former: BTreeMap::new(),
             kept: Kept::new(manner),
             guard: Guard::default(),
             live: BTreeSet::new(),
@@ -232,7 +236,9 @@ impl Daemon {
     /// The clusters that can be spoken with now.
     fn session<'a>(&mut self, loaded: &'a Loaded, options: &'a Options) -> Result<Session<'a>, Fatal> {
         let planes = options.policy.planes.clone();
-        let wanted = connect::wanted(loaded, options, &planes)?;
+        let mut wanted = connect::wanted(loaded, options, &planes)?;
+        wanted.extend(self.former.keys().cloned());
+        let loaded = left::widened(&Cow::Borrowed(loaded), &self.former);
         self.links.follow(&loaded.fleet, &wanted);
         let mut session = Session {
             loaded,
@@ -308,6 +314,7 @@ impl Daemon {
         if begins {
             begins = self.prepare(&mut run, &mut round, &steps).await;
         } else if run.has_converged(&round) && run.turns.values().any(|turn| *turn == Turn::Ours) {
+            run.close_books(&round).await;
             run.remember(&mut round, true).await;
             turns.settled = true;
         } else if !turns.accepted {
@@ -370,6 +377,12 @@ impl Daemon {
             let memory = Memory { kept: &self.kept, links: &self.links };
             match Round::by(&memory, &session, &options.policy).await {
                 Ok(round) => {
+                    let former = left::places(&round.record.tombstones, &loaded.fleet, &options.policy.planes, options);
+                    if former != self.former {
+                        self.former = former;
+                        session = self.session(loaded, options)?;
+                        continue;
+                    }
                     let round = round.with_proxies(&memory, &session).await;
                     self.kept.sweep();
                     return Ok(Some((session, round)));

@@ -113,7 +113,7 @@ impl<'a> Draft<'a> {
                 // Its pod is not there yet, or pulls its image.
                 None | Some(PodPhase::Waiting(_)) => was_changed(view, unit),
                 Some(PodPhase::Running | PodPhase::Ready) => {
-                    self.seats(pool, *index).iter().any(|seat| matches!(seat, Seat::NotListed))
+                    self.seats(cluster, pool, *index).iter().any(|seat| matches!(seat, Seat::NotListed))
                 }
                 Some(PodPhase::Terminating | PodPhase::Ended) => false,
             };
@@ -138,7 +138,7 @@ impl<'a> Draft<'a> {
         }
         let presence = match unit {
             UnitId::Bridge(pool, index) => self.bridge_presence(candidate, pool, *index, pod, turn),
-            UnitId::Recorder(pool, index) => self.recorder_presence(pool, *index),
+            UnitId::Recorder(pool, index) => self.recorder_presence(cluster, pool, *index),
             _ => Some(Presence::Unknown("it is neither a bridge nor a recorder".to_owned())),
         };
         match presence {
@@ -163,7 +163,7 @@ impl<'a> Draft<'a> {
     ) -> Option<Presence> {
         let (unit, cluster) = (&candidate.unit, candidate.cluster);
         let given = Given { cluster: cluster.clone(), pod: pod.name.clone(), uid: pod.uid.clone() };
-        let seats = self.seats(pool, index);
+        let seats = self.seats(cluster, pool, index);
         let participants: u64 = seats.iter().map(Seat::endpoints).sum();
         let undrain = Step::Undrain { pool: pool.clone(), index, pod: given.clone() };
         let ours = pod.drain.is_some();
@@ -184,7 +184,7 @@ impl<'a> Draft<'a> {
             return Some(Presence::Unknown(why.clone()));
         }
         *turn = Some(unit.clone());
-        let own = self.inputs.observed.bridges.get(&(pool.clone(), index));
+        let own = self.inputs.observed.bridges.get(&(cluster.clone(), pool.clone(), index));
         let says_draining = own.and_then(Known::value).is_some_and(|view| view.draining);
         if !ours || (own.and_then(Known::value).is_some() && !says_draining) {
             let drain = pod.drain.clone().unwrap_or(Drain { reason: candidate.reason(), since: self.inputs.now });
@@ -221,8 +221,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn recorder_presence(&self, pool: &PoolName, index: Index) -> Option<Presence> {
-        Some(match self.inputs.observed.recorders.get(&(pool.clone(), index)) {
+    fn recorder_presence(&self, cluster: &ClusterName, pool: &PoolName, index: Index) -> Option<Presence> {
+        Some(match self.inputs.observed.recorders.get(&(cluster.clone(), pool.clone(), index)) {
             Some(Known::Yes(seen)) if seen.value.busy => Presence::Somebody(Live { conferences: 1, participants: 0 }),
             Some(Known::Yes(_)) => Presence::Nobody,
             Some(Known::Unknown { why }) => Presence::Unknown(why.to_string()),
@@ -232,48 +232,41 @@ impl<'a> Draft<'a> {
 
     /// The moment since which every jicofo is known to have heard of a drain that it shows.
     fn confirmed_at(&self) -> jiff::Timestamp {
-        let asked = self.inputs.observed.slots.values().filter_map(Known::as_of);
-        asked.max().unwrap_or(jiff::Timestamp::MIN)
+        let observed = self.inputs.observed;
+        observed
+            .slots
+            .values()
+            .chain(observed.former.values())
+            .filter_map(Known::as_of)
+            .max()
+            .unwrap_or(jiff::Timestamp::MIN)
     }
 
-    /// What each slot that should know the bridge says of it.
-    pub(super) fn seats(&self, pool: &PoolName, index: Index) -> Vec<Seat> {
+    /// What each slot that should know the bridge of that cluster says of it.
+    pub(super) fn seats(&self, cluster: &ClusterName, pool: &PoolName, index: Index) -> Vec<Seat> {
         if self.inputs.policy.witness == Witness::Bridge {
             return Vec::new();
         }
-        let Some(cluster) = self.cluster_of(pool) else {
-            return vec![Seat::Unknown("its pool has left the file and its cluster is not known".to_owned())];
-        };
-        let nickname = Names(&self.inputs.fleet.name).bridge_nickname(&cluster, pool, index);
-        self.inputs
-            .observed
-            .slots
-            .iter()
-            .filter(|((shard, _), _)| {
-                // A pool that left the file may have served any shard.
-                self.inputs.fleet.data.pool(pool).is_none_or(|pool| pool.shards.contains(shard))
-            })
-            .map(|((shard, slot), known)| match known {
+        let observed = self.inputs.observed;
+        let nickname = Names(&self.inputs.fleet.name).bridge_nickname(cluster, pool, index);
+        // A pool that left the file, or the cluster, may have served any shard, also where the control plane has been.
+        let stays = self.inputs.fleet.data.pool(pool).filter(|pool| pool.cluster == *cluster);
+        let serves = |shard: &fleet::ShardName| stays.is_none_or(|pool| pool.shards.contains(shard));
+        let slots = observed.slots.iter().filter(|((shard, _), _)| serves(shard));
+        let slots = slots.map(|((shard, slot), known)| (format!("{shard}-{slot}"), known));
+        let former = observed.former.iter().filter(|_| stays.is_none());
+        let former = former.map(|((place, shard, slot), known)| (format!("{shard}-{slot} in {place}"), known));
+        slots
+            .chain(former)
+            .map(|(slot, known)| match known {
                 Known::Yes(seen) => match seen.value.bridges.get(&nickname) {
                     Some(occupant) => Seat::Listed(occupant.clone()),
                     None => Seat::NotListed,
                 },
                 Known::Absent { .. } => Seat::NotListed,
-                Known::Unknown { why } => Seat::Unknown(format!("jicofo of {shard}-{slot} can't be asked: {why}")),
+                Known::Unknown { why } => Seat::Unknown(format!("jicofo of {slot} can't be asked: {why}")),
             })
             .collect()
-    }
-
-    fn cluster_of(&self, pool: &PoolName) -> Option<ClusterName> {
-        if let Some(pool) = self.inputs.fleet.data.pool(pool) {
-            return Some(pool.cluster.clone());
-        }
-        self.inputs.observed.clusters.iter().find_map(|(name, known)| {
-            let owns = known.value()?.inventories.values().any(|inventory| {
-                inventory.units.keys().any(|unit| matches!(unit, UnitId::Bridge(other, _) if other == pool))
-            });
-            owns.then(|| name.clone())
-        })
     }
 
     fn go(&mut self, candidate: &Candidate<'a>) {

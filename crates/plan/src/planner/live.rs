@@ -4,7 +4,7 @@ use fleet::{ClusterName, ShardName, Slot};
 use manifest::{Names, ObjectRef, UnitId};
 
 use super::Draft;
-use crate::{BlockedBy, ClusterView, Given, Known, Live, Patience, PodPhase, Step};
+use crate::{BlockedBy, ClusterView, Given, Known, Live, Patience, PodPhase, SlotView, Step};
 
 /// What evidence says about people on a unit.
 pub(super) enum Presence {
@@ -17,15 +17,24 @@ pub(super) enum Presence {
 }
 
 impl<'a> Draft<'a> {
-    /// Who is on a unit now, as far as jicofo says.
-    pub(super) fn live(&self, unit: &UnitId) -> Option<Live> {
+    /// What the jicofo of a slot said that runs in this cluster.
+    fn jicofo(&self, cluster: &ClusterName, shard: &ShardName, slot: Slot) -> Option<&'a Known<SlotView>> {
+        let observed = self.inputs.observed;
+        if *cluster == self.inputs.fleet.control.cluster {
+            observed.slots.get(&(shard.clone(), slot))
+        } else {
+            observed.former.get(&(cluster.clone(), shard.clone(), slot))
+        }
+    }
+
+    /// Who is on a unit of that cluster now, as far as jicofo says.
+    pub(super) fn live(&self, cluster: &ClusterName, unit: &UnitId) -> Option<Live> {
         match unit {
             UnitId::Slot(shard, slot) | UnitId::Web(shard, slot) => {
-                let view = self.inputs.observed.slots.get(&(shard.clone(), *slot))?.value()?;
+                let view = self.jicofo(cluster, shard, *slot)?.value()?;
                 Some(Live { conferences: view.conferences, participants: view.participants })
             }
             UnitId::Bridge(pool, index) => {
-                let cluster = &self.inputs.fleet.data.pool(pool)?.cluster;
                 let nickname = Names(&self.inputs.fleet.name).bridge_nickname(cluster, pool, *index);
                 let views: Vec<_> = self.inputs.observed.slots.values().filter_map(Known::value).collect();
                 if views.is_empty() {
@@ -49,15 +58,15 @@ impl<'a> Draft<'a> {
     /// Whether a slot is without conferences.
     pub(super) fn presence_in_slot(
         &self,
-        shard: &ShardName,
-        slot: Slot,
+        cluster: &ClusterName,
+        (shard, slot): (&ShardName, Slot),
         view: &ClusterView,
         pods: &[String],
     ) -> Presence {
         if self.inputs.policy.allow_disruption {
             return Presence::Nobody;
         }
-        match self.inputs.observed.slots.get(&(shard.clone(), slot)) {
+        match self.jicofo(cluster, shard, slot) {
             Some(Known::Yes(seen)) if seen.value.conferences == 0 => Presence::Nobody,
             Some(Known::Yes(seen)) => {
                 Presence::Somebody(Live { conferences: seen.value.conferences, participants: seen.value.participants })
@@ -79,7 +88,7 @@ impl<'a> Draft<'a> {
         outdated: &[String],
     ) {
         let pods = self.inputs.desired.units.get(unit).map(|unit| unit.pods.clone()).unwrap_or_default();
-        match self.presence_in_slot(shard, slot, view, &pods) {
+        match self.presence_in_slot(cluster, (shard, slot), view, &pods) {
             Presence::Somebody(live) => self.block(unit, cluster, BlockedBy::Participants(live)),
             Presence::Unknown(why) => self.block(unit, cluster, BlockedBy::NoEvidence { why }),
             // The template first; pods go once the controller has seen it, or they would come back as they were.

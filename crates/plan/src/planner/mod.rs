@@ -51,6 +51,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     draft.take_turns();
     draft.attach();
     draft.prune();
+    draft.debts();
     draft.undrain_strays();
     draft.finish()
 }
@@ -129,7 +130,7 @@ impl<'a> Draft<'a> {
             objects: delta.changed,
             outdated_pods: outdated.clone(),
             radius: radius(&unit.id, gated),
-            live: self.live(&unit.id),
+            live: self.live(cluster, &unit.id),
         });
         match &unit.id {
             UnitId::Slot(shard, slot) if gated => {

@@ -10,7 +10,7 @@ use super::bridge::Candidate;
 use super::live::Presence;
 use crate::{
     BlastRadius, BlockedBy, Change, ClusterView, Difference, Known, LiveObject, NamespaceState, Owned, Removal, Step,
-    Tombstone,
+    Tombstone, owed,
 };
 
 impl<'a> Draft<'a> {
@@ -115,9 +115,7 @@ impl<'a> Draft<'a> {
             Scope::Namespaced => self.inputs.fleet.clusters.get(cluster)?.namespace.clone(),
             Scope::Cluster => String::new(),
         };
-        let names = Names(&self.inputs.fleet.name);
-        let made = owned.name == names.passwords() || owned.name == names.passwords_copy();
-        if owned.kind == Kind::Namespace || (made && self.inputs.policy.removal != Removal::Everything) {
+        if owned.kind == Kind::Namespace || self.keeps_passwords(cluster, unit.plane(), &owned.name) {
             return None;
         }
         let object = ObjectRef { cluster: cluster.clone(), kind: owned.kind, namespace, name: owned.name.clone() };
@@ -143,7 +141,7 @@ impl<'a> Draft<'a> {
         mut prunes: Vec<Step>,
         partial: bool,
     ) {
-        let stays = self.inputs.desired.units.contains_key(unit);
+        let stays = self.is_desired(cluster, unit);
         let objects = prunes
             .iter()
             .filter_map(|step| match step {
@@ -164,7 +162,7 @@ impl<'a> Draft<'a> {
             UnitId::Slot(..) => BlastRadius::ShardRestart,
             _ => BlastRadius::None,
         };
-        let live = self.live(unit);
+        let live = self.live(cluster, unit);
         self.changes.push(Change {
             unit: unit.clone(),
             cluster: cluster.clone(),
@@ -187,25 +185,35 @@ impl<'a> Draft<'a> {
                 let pod = format!("{}-0", Names(&self.inputs.fleet.name).recorder(pool, *index));
                 self.waiting.push(Candidate::remove(unit.clone(), cluster, view, pod, prunes));
             }
+            UnitId::Slot(..) if self.is_not_replaced(cluster) => {
+                let why = "the control plane is made in its new place first".to_owned();
+                self.block(unit, cluster, BlockedBy::Settling { why });
+            }
             UnitId::Slot(..) if self.bridges_are_left() => {
                 let why = "bridges and recorders go first".to_owned();
                 self.block(unit, cluster, BlockedBy::Settling { why });
             }
             UnitId::Slot(shard, slot) => {
                 let pods: Vec<String> = slot_pods(view, shard, *slot);
-                match self.presence_in_slot(shard, *slot, view, &pods) {
+                match self.presence_in_slot(cluster, (shard, *slot), view, &pods) {
                     Presence::Nobody => self.steps.extend(prunes),
                     Presence::Somebody(live) => self.block(unit, cluster, BlockedBy::Participants(live)),
                     Presence::Unknown(why) => self.block(unit, cluster, BlockedBy::NoEvidence { why }),
                 }
             }
-            // Where the data plane goes alone, the shard stays.
-            UnitId::Wiring(..) if self.inputs.policy.removal != Removal::None && !has_media(view) => {
-                self.steps.extend(prunes);
+            // Where the data plane goes, from everywhere or from this cluster, the shard may stay.
+            UnitId::Wiring(..) if !has_media(view) => self.steps.extend(prunes),
+            UnitId::Wiring(_, shard, _) if self.inputs.fleet.control.shards.contains_key(shard) => {
+                let why = "bridges and recorders there go first".to_owned();
+                self.block(unit, cluster, BlockedBy::Settling { why });
             }
             UnitId::Shard(shard) => self.after_slots(unit, cluster, prunes, |other, _| other == shard),
             UnitId::Web(shard, slot) | UnitId::Wiring(_, shard, slot) => {
                 self.after_slots(unit, cluster, prunes, |other, which| other == shard && which == *slot);
+            }
+            // Whoever is on a call came in through it, and comes back that way.
+            UnitId::Haproxy if self.inputs.policy.removal == Removal::None => {
+                self.after_slots(unit, cluster, prunes, |_, _| true);
             }
             UnitId::Haproxy => self.steps.extend(prunes),
             UnitId::Pool(_) | UnitId::Base(..) => {
@@ -216,6 +224,39 @@ impl<'a> Draft<'a> {
                     self.block(unit, cluster, BlockedBy::Referenced { pods });
                 }
             }
+        }
+    }
+
+    /// Whether a unit is wanted in that cluster. One of the same name may be wanted elsewhere.
+    fn is_desired(&self, cluster: &ClusterName, unit: &UnitId) -> bool {
+        let wanted = self.inputs.desired.units.get(unit);
+        wanted.is_some_and(|unit| unit.manifests.iter().any(|manifest| manifest.object.cluster == *cluster))
+    }
+
+    /// Whether the control plane has left this cluster for one in which something of it is still to be applied.
+    fn is_not_replaced(&self, cluster: &ClusterName) -> bool {
+        let home = &self.inputs.fleet.control.cluster;
+        let replaced = self.inputs.policy.removal != Removal::None || cluster == home;
+        !replaced && (self.view(home).is_none() || self.unfinished.contains(&(Plane::Control, home.clone())))
+    }
+
+    /// Whether an object holds passwords that stay: unless told otherwise they do, but for those that a plane leaves behind
+    /// while the control cluster has them.
+    fn keeps_passwords(&self, cluster: &ClusterName, plane: Plane, name: &str) -> bool {
+        let (fleet, names) = (self.inputs.fleet, Names(&self.inputs.fleet.name));
+        if name != names.passwords() && name != names.passwords_copy() {
+            return false;
+        }
+        let left_behind = || {
+            let stored = |view: &ClusterView| {
+                view.objects.keys().any(|object| object.kind == Kind::Secret && object.name == names.passwords())
+            };
+            !fleet.has_plane_in(plane, cluster) && self.view(&fleet.control.cluster).is_some_and(stored)
+        };
+        match self.inputs.policy.removal {
+            Removal::None => !left_behind(),
+            Removal::KeepSecrets => true,
+            Removal::Everything => false,
         }
     }
 
@@ -239,7 +280,10 @@ impl<'a> Draft<'a> {
             self.steps.extend(prunes);
             return;
         }
-        let control = &self.inputs.fleet.control.cluster;
+        let control = match unit.plane() {
+            Plane::Control => cluster,
+            Plane::Data => &self.inputs.fleet.control.cluster,
+        };
         let Some(view) = self.view(control) else {
             let why = format!("{control} can't be asked whether the shard is still there");
             return self.block(unit, cluster, BlockedBy::NoEvidence { why });
@@ -275,6 +319,20 @@ impl<'a> Draft<'a> {
                 units: BTreeSet::from([unit.clone()]),
                 since: self.inputs.now,
             }));
+        }
+    }
+
+    /// What is owed where nobody can look: it stays a debt, whatever else is done.
+    pub(super) fn debts(&mut self) {
+        for debt in owed(self.inputs.record, self.inputs.desired, self.inputs.observed) {
+            let Some(why) = debt.why else { continue };
+            let cluster = &debt.stone.cluster;
+            if !self.inputs.policy.has_cluster(cluster) || self.reported.contains(cluster) {
+                continue;
+            }
+            for unit in debt.units.into_iter().filter(|unit| self.inputs.policy.has_plane(unit.plane())) {
+                self.block(unit, cluster, BlockedBy::Owed { why: why.clone() });
+            }
         }
     }
 

@@ -15,11 +15,8 @@ impl Draft<'_> {
         let names = Names(&inputs.fleet.name);
         for pool in inputs.fleet.data.pools.iter().filter(|pool| inputs.policy.has_cluster(&pool.cluster)) {
             let Some(view) = self.view(&pool.cluster) else { continue };
-            for ((_, index), known) in inputs
-                .observed
-                .bridges
-                .range((pool.name.clone(), fleet::Index(0))..=(pool.name.clone(), fleet::Index(u16::MAX)))
-            {
+            let place = |index| (pool.cluster.clone(), pool.name.clone(), fleet::Index(index));
+            for ((.., index), known) in inputs.observed.bridges.range(place(0)..=place(u16::MAX)) {
                 let Some(clients) = known.value().and_then(|bridge| bridge.clients.as_ref()) else { continue };
                 let name = format!("{}-0", names.bridge(&pool.name, *index));
                 let Some(pod) = view.pods.get(&name) else { continue };
