@@ -2,40 +2,37 @@
 
 use http::Method;
 use manifest::{Kind, ObjectRef};
-use plan::{LiveObject, NamespaceState, Pin};
+use plan::{LiveObject, NamespaceState, Pin, SYSTEM};
 use serde_json::Value as Json;
 
 use crate::wire::Request;
 use crate::{Cluster, ClusterError, ErrorKind};
 
-const SYSTEM: &str = "kube-system";
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
 impl Cluster {
-    /// The UID of the cluster's `kube-system` namespace, which nothing but a new cluster changes. Where that may not be
-    /// read, the UID of the fleet's own namespace.
+    /// The UID of the cluster's `kube-system` namespace, which nothing but a new cluster changes, and that of the fleet's own
+    /// namespace; where not both may be read, the other.
     ///
     /// # Errors
     /// When neither can be read.
     pub async fn identity(&self) -> Result<Pin, ClusterError> {
-        let error = match self.namespace_uid(SYSTEM).await {
-            Ok(uid) => return Ok(Pin { uid, of: SYSTEM.to_owned() }),
-            Err(error) if matches!(error.kind, ErrorKind::Forbidden { .. }) => error,
-            Err(error) => return Err(error),
-        };
-        match self.namespace_uid(self.namespace()).await {
-            Ok(uid) => Ok(Pin { uid, of: self.namespace().to_owned() }),
-            Err(own) if matches!(own.kind, ErrorKind::NamespaceMissing(_)) => Err(own),
-            Err(_) => Err(error),
+        let (system, own) = futures::join!(self.namespace_uid(SYSTEM), self.namespace_uid(self.namespace()));
+        let own = own.map(|uid| Pin::new(self.namespace(), &uid));
+        match (system, own) {
+            (Ok(uid), own) => {
+                let mut pin = Pin::new(SYSTEM, &uid);
+                if let Ok(own) = own {
+                    pin.complete(&own);
+                }
+                Ok(pin)
+            }
+            (Err(error), Ok(own)) if matches!(error.kind, ErrorKind::Forbidden { .. }) => Ok(own),
+            (Err(error), Err(own)) if matches!(error.kind, ErrorKind::Forbidden { .. }) => {
+                Err(if matches!(own.kind, ErrorKind::NamespaceMissing(_)) { own } else { error })
+            }
+            (Err(error), _) => Err(error),
         }
-    }
-
-    /// The UID behind an identity that was pinned before: of the same namespace as then, so that the two compare.
-    ///
-    /// # Errors
-    /// When that namespace can't be read.
-    pub async fn identity_like(&self, pin: &Pin) -> Result<Pin, ClusterError> {
-        Ok(Pin { uid: self.namespace_uid(&pin.of).await?, of: pin.of.clone() })
     }
 
     async fn namespace_uid(&self, name: &str) -> Result<String, ClusterError> {

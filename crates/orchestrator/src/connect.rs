@@ -8,7 +8,7 @@ use fleet::load::Loaded;
 use fleet::{ClusterName, Plane};
 use futures::future::join_all;
 use jiff::Timestamp;
-use plan::{Pin, Record};
+use plan::{Pin, Record, SYSTEM};
 
 use crate::execute::failure;
 use crate::report::Event;
@@ -43,6 +43,8 @@ pub struct Session<'a> {
     pub identities: BTreeMap<ClusterName, Pin>,
     /// Why the others did not.
     pub unreachable: BTreeMap<ClusterName, String>,
+    /// Which of them answered and are left out: they are not what they should be.
+    pub left_out: BTreeSet<ClusterName>,
     /// Hashes secret values in this run.
     pub run_key: RunKey,
 }
@@ -66,6 +68,7 @@ impl<'a> Session<'a> {
             clusters: BTreeMap::new(),
             identities: BTreeMap::new(),
             unreachable: BTreeMap::new(),
+            left_out: BTreeSet::new(),
             run_key: connect.run_key.clone(),
         };
         let mut usage = Vec::new();
@@ -141,7 +144,7 @@ impl<'a> Session<'a> {
         let mut strangers = self.impostors();
         for name in names.iter().filter(|name| self.clusters.contains_key(*name)) {
             let (Some(pin), Some(identity)) = (pins.get(name), self.identities.get(name)) else { continue };
-            if !self.is_as_pinned(name, identity, pin).await {
+            if pin.agrees(identity) != Some(true) {
                 strangers.push(not_the_one(name, identity, pin));
             }
         }
@@ -166,8 +169,8 @@ impl<'a> Session<'a> {
         }
         let (identities, unreachable) = (BTreeMap::new(), BTreeMap::new());
         let run_key = connect.run_key;
-        let loaded = Cow::Borrowed(loaded);
-        Ok(Self { loaded, options, planes: BTreeSet::new(), clusters, identities, unreachable, run_key })
+        let (loaded, left_out) = (Cow::Borrowed(loaded), BTreeSet::new());
+        Ok(Self { loaded, options, planes: BTreeSet::new(), clusters, identities, unreachable, left_out, run_key })
     }
 
     /// Names that mean the same cluster and namespace, and clusters that the file pins to another UID.
@@ -186,7 +189,8 @@ impl<'a> Session<'a> {
                     "give each its own context, or use one name for both".to_owned(),
                 ));
             }
-            if let Some(pinned) = spec.uid.as_ref().filter(|uid| **uid != pin.uid) {
+            // Who may not read it can't tell.
+            if let Some(pinned) = spec.uid.as_ref().filter(|uid| pin.of == SYSTEM && **uid != pin.uid) {
                 problems.push(usage(
                     name,
                     format!("cluster {name} is not the one that the fleet file names: its UID is {}, the file says {pinned}", pin.uid),
@@ -204,6 +208,7 @@ impl<'a> Session<'a> {
             if self.clusters.remove(cluster).is_some() {
                 self.identities.remove(cluster);
                 self.unreachable.insert(cluster.clone(), message.clone());
+                self.left_out.insert(cluster.clone());
                 any = true;
             }
         }
@@ -214,16 +219,12 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// When one is another cluster than before, or new to a plane that exists and not trusted yet.
-    pub(crate) async fn check_pins(&self, record: &Record, planes: &BTreeSet<Plane>) -> Result<(), Fatal> {
+    pub(crate) fn check_pins(&self, record: &Record, planes: &BTreeSet<Plane>) -> Result<(), Fatal> {
         let mut problems = Vec::new();
         for (name, identity) in &self.identities {
             match record.pins.get(name) {
-                Some(pin) if pin == identity => {}
-                Some(pin) => {
-                    if !self.is_as_pinned(name, identity, pin).await {
-                        problems.push(not_the_one(name, identity, pin));
-                    }
-                }
+                Some(pin) if pin.agrees(identity) == Some(false) => problems.push(not_the_one(name, identity, pin)),
+                Some(_) => {}
                 // The first apply of a plane trusts the clusters of its file.
                 None if !planes.contains(&self.plane_of(name)) || self.options.trust_new_clusters => {}
                 // It was in the file that was accepted, and did not answer then.
@@ -236,15 +237,6 @@ impl<'a> Session<'a> {
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(Fatal::Usage(problems)) }
-    }
-
-    /// Whether a cluster is the one that was pinned.
-    async fn is_as_pinned(&self, name: &ClusterName, identity: &Pin, pin: &Pin) -> bool {
-        match self.clusters.get(name) {
-            // The rights may have changed since: compare what was pinned.
-            Some(cluster) if pin.of != identity.of => cluster.identity_like(pin).await.ok().as_ref() == Some(pin),
-            _ => pin == identity,
-        }
     }
 
     /// The plane in which a cluster takes part; the control plane's where it takes part in both.

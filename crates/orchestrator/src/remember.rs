@@ -1,12 +1,13 @@
 //! Keeping the records: what must survive us is written before the act that it explains.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster::Cluster;
 use fleet::load::Loaded;
 use fleet::{ClusterName, Plane};
 use manifest::{Kind, Names};
-use plan::{Intent, Known, Record, Removal, Step, Tombstone, owed};
+use plan::{Intent, Known, NamespaceState, Pin, Record, Removal, Step, Tombstone, owed};
 
 use crate::apply::Run;
 use crate::execute::{behind, failure};
@@ -106,9 +107,7 @@ impl Run<'_> {
         for plane in others {
             let Some((old, Some(version))) = round.records.get(&plane).cloned() else { continue };
             let mut new = old.clone();
-            for (name, pin) in &self.session.identities {
-                new.pins.entry(name.clone()).or_insert_with(|| pin.clone());
-            }
+            self.pin(round, &mut new.pins);
             let Some(home) = self.home(plane).filter(|_| new != old) else { continue };
             match home.write_record(&self.session.loaded.fleet.name, plane, &new, Some(&version)).await {
                 Ok(version) => {
@@ -199,9 +198,7 @@ impl Run<'_> {
         }
         new.allocations = round.record.allocations.clone();
         new.allocations.leaving.clear();
-        for (name, pin) in &self.session.identities {
-            new.pins.entry(name.clone()).or_insert_with(|| pin.clone());
-        }
+        self.pin(round, &mut new.pins);
         self.owe(round, plane, &mut new);
         if converged {
             new.last_good = new.intent.clone();
@@ -219,6 +216,24 @@ impl Run<'_> {
             }
         }
         new
+    }
+
+    /// Pins the clusters of this run, and completes the pins of those that are certainly the same: others who keep this
+    /// fleet may not be allowed to read what we can.
+    fn pin(&self, round: &Round, pins: &mut BTreeMap<ClusterName, Pin>) {
+        for (name, identity) in &self.session.identities {
+            let pin = pins.entry(name.clone()).or_insert_with(|| identity.clone());
+            if pin.agrees(identity) != Some(true) {
+                continue;
+            }
+            pin.complete(identity);
+            // It may have been made since.
+            let view = round.observed.clusters.get(name).and_then(Known::value);
+            let cluster = self.session.clusters.get(name);
+            if let (Some(NamespaceState::Present { uid, .. }), Some(cluster)) = (view.map(|v| &v.namespace), cluster) {
+                pin.complete(&Pin::new(cluster.namespace(), uid));
+            }
+        }
     }
 
     /// Takes over the debts of a plane, and of one that nobody else can write them down for: with the intent goes the last

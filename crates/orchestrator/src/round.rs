@@ -58,7 +58,7 @@ impl Round {
         record.tombstones = debts(session, &records, &looks, &record);
         let existing =
             records.iter().filter(|(_, (record, _))| !record.pins.is_empty()).map(|(plane, _)| *plane).collect();
-        session.check_pins(&record, &existing).await?;
+        session.check_pins(&record, &existing)?;
         record.allocations = match handover {
             Some(handover) => handover.allocations.clone(),
             None => record.allocations.extended(fleet),

@@ -53,13 +53,58 @@ pub struct Intent {
     pub since: Timestamp,
 }
 
-/// A cluster's identity at first use.
+/// The namespace that nothing but a new cluster changes.
+pub const SYSTEM: &str = "kube-system";
+
+/// A cluster's identity: UIDs of namespaces there. Not everybody may read each of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// The UID.
     pub uid: String,
     /// Of what: `kube-system`, or the fleet's namespace where that can't be read.
     pub of: String,
+    /// Those of other namespaces, by their names: the fleet's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, String>,
+}
+
+impl Pin {
+    /// An identity by one namespace.
+    #[must_use]
+    pub fn new(of: &str, uid: &str) -> Self {
+        Self { uid: uid.to_owned(), of: of.to_owned(), others: BTreeMap::new() }
+    }
+
+    fn uid_of(&self, namespace: &str) -> Option<&str> {
+        let other = || self.others.get(namespace).map(String::as_str);
+        if self.of == namespace { Some(&self.uid) } else { other() }
+    }
+
+    fn namespaces(&self) -> impl Iterator<Item = (&str, &str)> {
+        let others = self.others.iter().map(|(of, uid)| (of.as_str(), uid.as_str()));
+        std::iter::once((self.of.as_str(), self.uid.as_str())).chain(others)
+    }
+
+    /// Whether both are of one cluster, as far as that can be said: by `kube-system` if both know it, since any other
+    /// namespace may have been made anew, else by what both know.
+    #[must_use]
+    pub fn agrees(&self, other: &Self) -> Option<bool> {
+        if let (Some(one), Some(another)) = (self.uid_of(SYSTEM), other.uid_of(SYSTEM)) {
+            return Some(one == another);
+        }
+        let both = self.namespaces().filter_map(|(of, uid)| Some(uid == other.uid_of(of)?));
+        both.reduce(|one, another| one || another)
+    }
+
+    /// Adds what another identity of the same cluster knows; `kube-system` comes first.
+    pub fn complete(&mut self, other: &Self) {
+        let known = self.namespaces().chain(other.namespaces());
+        let mut all: BTreeMap<String, String> = known.map(|(of, uid)| (of.to_owned(), uid.to_owned())).collect();
+        let first = if all.contains_key(SYSTEM) { SYSTEM.to_owned() } else { self.of.clone() };
+        if let Some(uid) = all.remove(&first) {
+            *self = Self { uid, of: first, others: all };
+        }
+    }
 }
 
 /// A debt: something that left the file while it was, or may have been, live somewhere.
@@ -94,4 +139,43 @@ pub enum DrainReason {
     Replace,
     /// It left the file.
     Remove,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pin(uids: &[(&str, &str)]) -> Pin {
+        let mut pin = Pin::new(uids[0].0, uids[0].1);
+        uids[1..].iter().for_each(|(of, uid)| pin.complete(&Pin::new(of, uid)));
+        pin
+    }
+
+    #[test]
+    fn a_cluster_is_known_again_by_whichever_uid_can_be_read() {
+        let both = pin(&[("meet", "n"), (SYSTEM, "s")]);
+        assert_eq!((both.of.as_str(), both.uid.as_str()), (SYSTEM, "s"));
+        for (seen, expected) in [
+            (pin(&[(SYSTEM, "s"), ("meet", "n")]), Some(true)),
+            (pin(&[("meet", "n")]), Some(true)),
+            (pin(&[("meet", "x")]), Some(false)),
+            (pin(&[(SYSTEM, "x"), ("meet", "n")]), Some(false)),
+            // The namespace was made anew.
+            (pin(&[(SYSTEM, "s"), ("meet", "x")]), Some(true)),
+            (pin(&[("other", "o")]), None),
+        ] {
+            assert_eq!(both.agrees(&seen), expected, "{seen:?}");
+            assert_eq!(seen.agrees(&both), expected, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_pin_of_before_is_read_and_completed() {
+        let mut old: Pin = serde_json::from_str(r#"{"uid":"s","of":"kube-system"}"#).unwrap();
+        assert_eq!(old, Pin::new(SYSTEM, "s"));
+        assert_eq!(serde_json::to_string(&old).unwrap(), r#"{"uid":"s","of":"kube-system"}"#);
+        old.complete(&Pin::new("meet", "n"));
+        old.complete(&Pin::new("meet", "m"));
+        assert_eq!(old, pin(&[(SYSTEM, "s"), ("meet", "m")]));
+    }
 }

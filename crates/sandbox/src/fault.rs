@@ -72,6 +72,8 @@ pub enum Which {
     Watches,
     /// Those for one kind, by its plural.
     Resource(String),
+    /// Those for one object, by its kind's plural and its name.
+    Object(String, String),
     /// The request of this number, counted from 1.
     Number(u64),
 }
@@ -84,6 +86,7 @@ impl Which {
             Self::Writes => line.writes(),
             Self::Watches => line.verb == "watch",
             Self::Resource(plural) => line.resource == *plural,
+            Self::Object(plural, name) => line.resource == *plural && line.name.as_deref() == Some(name),
             Self::Number(wanted) => *wanted == number,
         }
     }

@@ -32,7 +32,7 @@ use super::link::Links;
 use super::senses::{Kept, Memory};
 use super::share::{Done, Share, drifted};
 use super::tell::{Seen, Teller};
-use super::{DaemonOptions, Generations, Intake, Link, Notice, Pace, RoundEnd};
+use super::{ClusterState, DaemonOptions, Generations, Intake, Link, Notice, Pace, RoundEnd};
 
 /// How long what is under way may take to end when the daemon is told to. What takes longer is cut.
 const FAREWELL: Duration = Duration::from_secs(7);
@@ -52,6 +52,8 @@ pub(crate) struct Daemon {
     leases: Leases,
     /// Clusters that may hold what left the file.
     former: BTreeMap<ClusterName, fleet::Cluster>,
+    /// Clusters that answer and are not what they should be, since when, and why that is said.
+    left_out: BTreeMap<ClusterName, (Timestamp, String)>,
     kept: Kept,
     guard: Guard,
     /// Clusters that were followed well at the last look.
@@ -118,6 +120,7 @@ impl Daemon {
             again,
             asking,
             former: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             kept: Kept::new(manner),
             guard: Guard::default(),
             live: BTreeSet::new(),
@@ -247,6 +250,7 @@ impl Daemon {
             clusters: BTreeMap::new(),
             identities: BTreeMap::new(),
             unreachable: BTreeMap::new(),
+            left_out: BTreeSet::new(),
             run_key: self.links.run_key().clone(),
         };
         for name in wanted {
@@ -286,11 +290,11 @@ impl Daemon {
         let (session, mut round) = match looked {
             Ok(Some((session, round))) => (Arc::new(session), round),
             Ok(None) => {
-                self.teller.waiting(self.links.states(), self.leases.states());
+                self.teller.waiting(self.states(), self.leases.states());
                 return Ok(later);
             }
             Err(fatal) => {
-                self.teller.failed(fatal, self.links.states(), self.leases.states(), begun.elapsed());
+                self.teller.failed(fatal, self.states(), self.leases.states(), begun.elapsed());
                 return Ok(begun + self.pace.ask);
             }
         };
@@ -341,7 +345,7 @@ impl Daemon {
             failures,
             refusals: self.guard.refusals().cloned().collect(),
             fights: self.guard.fights(now),
-            clusters: self.links.states(),
+            clusters: self.states(),
             planes: self.leases.states(),
             end,
             took: begun.elapsed(),
@@ -385,14 +389,38 @@ impl Daemon {
                     }
                     let round = round.with_proxies(&memory, &session).await;
                     self.kept.sweep();
+                    self.note(&session);
                     return Ok(Some((session, round)));
                 }
                 // What leads elsewhere than it should is no reason to leave the others alone.
                 Err(Fatal::Usage(problems)) if session.leave_out(&problems) => {}
-                Err(fatal) => return Err(fatal),
+                Err(fatal) => {
+                    self.note(&session);
+                    return Err(fatal);
+                }
             }
         }
+        self.note(&session);
         Ok(None)
+    }
+
+    /// Keeps which clusters a session left out.
+    fn note(&mut self, session: &Session<'_>) {
+        let now = self.options.place.clock.now();
+        let why = |name| session.unreachable.get(name).cloned().unwrap_or_default();
+        let since = |name| self.left_out.get(name).map_or(now, |(since, _)| *since);
+        self.left_out = session.left_out.iter().map(|name| (name.clone(), (since(name), why(name)))).collect();
+    }
+
+    /// How each cluster is doing. One that is left out is as good as lost, however well it answers.
+    fn states(&self) -> BTreeMap<ClusterName, ClusterState> {
+        let mut states = self.links.states();
+        for (name, (since, why)) in &self.left_out {
+            if let Some(state) = states.get_mut(name) {
+                (state.state, state.since, state.why) = (Link::Lost, *since, Some(why.clone()));
+            }
+        }
+        states
     }
 
     /// The steps that may begin now: of planes that we lead, in clusters whose picture is current and that are not at
