@@ -26,6 +26,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// The longest pause when steps are possible but nothing comes of them.
 const PAUSE_AT_FAILURE: Duration = Duration::from_secs(5);
 
+/// So often it is tried to write down that all has converged.
+const TRIES: usize = 3;
+
 /// Makes the fleet real: until it has converged, is blocked, or the time is up.
 ///
 /// # Errors
@@ -85,6 +88,7 @@ impl<'a> Run<'a> {
         let deadline = started + self.session.options.timeout;
         let mut pause = PAUSE.0;
         let mut in_vain = InVain::default();
+        let mut tries = 0;
         loop {
             let mut round = Round::look(self.session, &self.policy).await?;
             self.begin(&mut round).await?;
@@ -122,7 +126,18 @@ impl<'a> Run<'a> {
                     self.sweep().await;
                 } else {
                     self.close_books(&round).await;
-                    self.remember(&mut round, true).await;
+                    let before = self.failures.len();
+                    if !self.remember(&mut round, true).await {
+                        tries += 1;
+                        if tries < TRIES && !self.policy.last_call {
+                            // Somebody may have written it meanwhile.
+                            self.failures.truncate(before);
+                            unless(stop, sleep(left(pause))).await;
+                            continue;
+                        }
+                        let verdict = self.verdict(&round);
+                        return Ok(self.outcome(&round, verdict, started));
+                    }
                 }
                 return Ok(self.outcome(&round, Verdict::Converged, started));
             } else if self.policy.last_call || !(waits || self.has_hope(&round)) {

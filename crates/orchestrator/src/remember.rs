@@ -82,10 +82,10 @@ impl Run<'_> {
         let loaded = &*self.session.loaded;
         for (plane, turn) in self.turns.clone() {
             let Some((old, Some(version))) = round.records.get(&plane).cloned() else { continue };
-            let intent = self.next_intent(&old, loaded);
-            let home = self.session.home(plane).filter(|_| matches!(turn, Turn::Daemon(_)) && intent != old.intent);
+            let mut new = old.clone();
+            self.accept(&mut new, loaded);
+            let home = self.session.home(plane).filter(|_| matches!(turn, Turn::Daemon(_)) && new != old);
             let Some(home) = home else { continue };
-            let new = Record { intent, ..old };
             match home.write_record(&loaded.fleet.name, plane, &new, Some(&version)).await {
                 Ok(version) => {
                     round.records.insert(plane, (new, Some(version)));
@@ -178,21 +178,21 @@ impl Run<'_> {
         }
     }
 
-    fn next_intent(&self, old: &Record, loaded: &Loaded) -> Option<Intent> {
+    /// Takes over this run's intent.
+    fn accept(&self, record: &mut Record, loaded: &Loaded) {
         let hash = manifest::short_hash(&loaded.intent_text);
-        let same = old.intent.as_ref().filter(|intent| intent.hash == hash).cloned();
-        let new = || {
-            // Later than what it replaces, whatever the clock says of whoever wrote that.
-            let earliest = old.intent.as_ref().map(|intent| intent.since + Duration::from_millis(1));
-            let since = earliest.map_or(self.session.now(), |earliest| earliest.max(self.session.now()));
-            Intent { text: loaded.intent_text.clone(), hash, since }
-        };
-        Some(same.unwrap_or_else(new))
+        if record.intent.as_ref().is_some_and(|intent| intent.hash == hash) {
+            return;
+        }
+        // Later than what it replaces, whatever the clock says of whoever wrote that.
+        let earliest = record.intent.as_ref().map(|intent| intent.since + Duration::from_millis(1));
+        let since = earliest.map_or(self.session.now(), |earliest| earliest.max(self.session.now()));
+        record.accept(Intent { text: loaded.intent_text.clone(), hash, since });
     }
 
     fn next_record(&self, round: &Round, plane: Plane, old: &Record, loaded: &Loaded, converged: bool) -> Record {
         let mut new = old.clone();
-        new.intent = self.next_intent(old, loaded);
+        self.accept(&mut new, loaded);
         if let Some(file) = &self.kept_file {
             new.kept_file = Some(file.clone());
         }
@@ -201,7 +201,7 @@ impl Run<'_> {
         self.pin(round, &mut new.pins);
         self.owe(round, plane, &mut new);
         if converged {
-            new.last_good = new.intent.clone();
+            new.converged();
             // What is nowhere any more is no debt any more.
             let left: Vec<Tombstone> =
                 owed(&new, &round.desire.desired, &round.observed).into_iter().map(|debt| debt.stone.clone()).collect();

@@ -244,7 +244,6 @@ fn together(records: &Records) -> Record {
             all.allocations = record.allocations.clone();
         }
         all.intent = all.intent.or_else(|| record.intent.clone());
-        all.last_good = all.last_good.or_else(|| record.last_good.clone());
     }
     all
 }

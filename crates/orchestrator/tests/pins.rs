@@ -62,6 +62,26 @@ fn a_fleet_that_an_admin_applied_is_kept_by_a_daemon_with_fewer_rights() {
 }
 
 #[test]
+fn what_can_not_be_written_down_has_not_converged() {
+    play(async {
+        let site = Site::new().await;
+        apply(&site).await.unwrap();
+        let which = Which::Object("configmaps".to_owned(), "meet-control".to_owned());
+        let fault = Fault::Refuse(ApiError::new(413, "RequestEntityTooLarge", "request is too large"));
+        site.faults["hq"].set(vec![Rule { which, chance: 1.0, fault }]);
+        // Another file that leads to the same fleet.
+        let text = FLEET.replace("fleet: meet", "fleet: meet\ndaemon: { listen: \"127.0.0.1:9999\" }");
+        let outcome = orchestrator::apply(&load(&text), &site.options(), &|_| {}).await.unwrap();
+        assert_eq!(outcome.verdict, Verdict::NotConverged);
+        assert_eq!(outcome.failures.len(), 1, "{:?}", outcome.failures);
+        assert!(outcome.failures[0].message.contains("ConfigMap jitsi/meet-control"), "{:?}", outcome.failures);
+        site.faults["hq"].set(Vec::new());
+        let outcome = orchestrator::apply(&load(&text), &site.options(), &|_| {}).await.unwrap();
+        assert_eq!(outcome.verdict, Verdict::Converged);
+    });
+}
+
+#[test]
 fn a_record_with_one_uid_goes_on_working_and_is_completed() {
     play(async {
         let site = Site::new().await;

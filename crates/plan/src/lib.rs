@@ -34,5 +34,5 @@ pub use observed::{
 };
 pub use planner::{Inputs, plan};
 pub use policy::{Policy, Removal, Witness};
-pub use record::{Drain, DrainReason, Generation, Intent, Pin, Record, SYSTEM, Tombstone};
+pub use record::{Drain, DrainReason, Generation, Good, Intent, Pin, Record, SYSTEM, Tombstone};
 pub use step::{Given, Patience, Step};

@@ -33,13 +33,56 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_file: Option<String>,
     /// The last intent that was seen to converge.
-    pub last_good: Option<Intent>,
+    pub last_good: Option<Good>,
     /// Numbers that were given out.
     pub allocations: Allocations,
     /// Which clusters these names meant when they were first used.
     pub pins: BTreeMap<ClusterName, Pin>,
     /// What left the file and has not gone yet.
     pub tombstones: Vec<Tombstone>,
+}
+
+/// An intent that was seen to converge. Mostly it is the accepted one, which is not written twice: with a fleet's own files
+/// in it, it may be large.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Good {
+    /// Another than the accepted one.
+    Other(Intent),
+    /// The accepted one.
+    Accepted {
+        /// Its hash.
+        hash: String,
+    },
+}
+
+impl Record {
+    /// Takes over an intent. The last good one stays what it was.
+    pub fn accept(&mut self, intent: Intent) {
+        if self.intent.as_ref() == Some(&intent) {
+            return;
+        }
+        let before = self.intent.replace(intent);
+        if let (Some(Good::Accepted { hash }), Some(before)) = (&self.last_good, before)
+            && before.hash == *hash
+        {
+            self.last_good = Some(Good::Other(before));
+        }
+    }
+
+    /// The accepted intent was seen to converge.
+    pub fn converged(&mut self) {
+        self.last_good = self.intent.as_ref().map(|intent| Good::Accepted { hash: intent.hash.clone() });
+    }
+
+    /// The last intent that was seen to converge.
+    #[must_use]
+    pub fn last_good(&self) -> Option<&Intent> {
+        match self.last_good.as_ref()? {
+            Good::Other(intent) => Some(intent),
+            Good::Accepted { hash } => self.intent.as_ref().filter(|intent| intent.hash == *hash),
+        }
+    }
 }
 
 /// A fleet file that was accepted: normalised, without secrets.
@@ -167,6 +210,39 @@ mod tests {
             assert_eq!(both.agrees(&seen), expected, "{seen:?}");
             assert_eq!(seen.agrees(&both), expected, "{seen:?}");
         }
+    }
+
+    #[test]
+    fn a_good_intent_is_written_once_and_outlives_the_next() {
+        let intent = |text: &str| {
+            let since = "2026-01-01T00:00:00Z".parse().unwrap();
+            Intent { text: text.repeat(1000), hash: text.to_owned(), since }
+        };
+        let mut record = Record::default();
+        record.accept(intent("first"));
+        assert_eq!(record.last_good(), None);
+        record.converged();
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(text.len() < 1000 * "first".len() + 500, "{}", text.len());
+        let mut record: Record = serde_json::from_str(&text).unwrap();
+        assert_eq!(record.last_good(), Some(&intent("first")));
+        record.accept(intent("second"));
+        record.accept(intent("third"));
+        let record: Record = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
+        assert_eq!((record.intent.as_ref(), record.last_good()), (Some(&intent("third")), Some(&intent("first"))));
+    }
+
+    #[test]
+    fn a_record_of_before_holds_the_whole_good_intent() {
+        let intent = r#"{"text":"{}","hash":"h","since":"2026-01-01T00:00:00Z"}"#;
+        let old = format!(
+            r#"{{"generation":1,"intent":{intent},"last_good":{intent},"allocations":{},"pins":{{}},"tombstones":[]}}"#,
+            serde_json::to_string(&Allocations::default()).unwrap()
+        );
+        let mut record: Record = serde_json::from_str(&old).unwrap();
+        assert_eq!(record.last_good(), record.intent.as_ref());
+        record.converged();
+        assert_eq!(record.last_good, Some(Good::Accepted { hash: "h".to_owned() }));
     }
 
     #[test]
