@@ -26,6 +26,8 @@ use fleet::{ClusterName, Fleet, Index, Pool, ShardName, Slot};
 use manifest::pod::Recipe;
 use manifest::{Allocations, PendingReason, Surroundings, Unit, UnitId, parallel};
 
+pub use servers::Login;
+
 /// Renders all units of the data plane, in the order of applying.
 #[must_use]
 pub fn render(fleet: &Fleet, allocations: &Allocations, surroundings: &Surroundings) -> Vec<Unit> {
@@ -77,6 +79,13 @@ pub fn xmpp_address(
 ) -> (String, u16) {
     let server = servers::server(fleet, surroundings, cluster, shard, slot);
     (server.host, server.port)
+}
+
+/// As whom the bridges of a pool log in, and where jicofo meets them: what their configuration says, and what a running
+/// bridge is told when a slot appears.
+#[must_use]
+pub fn xmpp_login(fleet: &Fleet, pool: &Pool) -> Login {
+    servers::login(fleet, pool)
 }
 
 #[cfg(test)]

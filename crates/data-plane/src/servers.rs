@@ -82,12 +82,28 @@ fn external_port(fleet: &Fleet, shard: &ShardName, slot: Slot) -> Option<u16> {
     host.parse::<IpAddr>().is_err().then_some(*port)
 }
 
+/// As whom the bridges of a pool log in, and the room where jicofo meets them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user at the fleet's XMPP domain for components.
+    pub user: String,
+    /// The full address of the brewery.
+    pub brewery: String,
+}
+
+/// Prosody and jicofo take an empty value for the default too.
+pub(crate) fn login(fleet: &Fleet, pool: &Pool) -> Login {
+    let set = |name, default| plain(&pool.bridges.workload, name).filter(|value| !value.is_empty()).unwrap_or(default);
+    Login {
+        user: set("JVB_AUTH_USER", "jvb").to_owned(),
+        brewery: format!("{}@{}", set("JVB_BREWERY_MUC", "jvbbrewery"), fleet.domains.internal_muc),
+    }
+}
+
 /// The text of a pool's `custom-jvb.conf`: one named connection per slot. The name is what jvb's REST interface lists,
 /// so a connection that is also added there stays one.
 pub(crate) fn bridge_config(fleet: &Fleet, pool: &Pool, servers: &[Server]) -> String {
-    let workload = &pool.bridges.workload;
-    let user = plain(workload, "JVB_AUTH_USER").unwrap_or("jvb");
-    let brewery = plain(workload, "JVB_BREWERY_MUC").unwrap_or("jvbbrewery");
+    let Login { user, brewery } = login(fleet, pool);
     let mut text = String::from("videobridge.apis.xmpp-client.configs {\n");
     for server in servers {
         let Server { shard, slot, host, port } = server;
@@ -96,9 +112,9 @@ pub(crate) fn bridge_config(fleet: &Fleet, pool: &Pool, servers: &[Server]) -> S
             ("HOSTNAME", quoted(host)),
             ("PORT", quoted(&port.to_string())),
             ("DOMAIN", quoted(&fleet.domains.auth)),
-            ("USERNAME", quoted(user)),
+            ("USERNAME", quoted(&user)),
             ("PASSWORD", "${JVB_AUTH_PASSWORD}".to_owned()),
-            ("MUC_JIDS", quoted(&format!("{brewery}@{}", fleet.domains.internal_muc))),
+            ("MUC_JIDS", quoted(&brewery)),
             ("MUC_NICKNAME", "${JVB_MUC_NICKNAME}".to_owned()),
             ("DISABLE_CERTIFICATE_VERIFICATION", quoted("true")),
         ] {
@@ -211,5 +227,17 @@ mod tests {
         assert_eq!(text(&fleet), format!("{expected}videobridge.http-servers.private.host = \"127.0.0.1\"\n"));
         testing::set_env(&mut fleet.data.pools[0].bridges.workload, "JVB_AUTH_USER", "bridge \"7\"");
         assert!(text(&fleet).contains(r#"USERNAME = "bridge \"7\"""#));
+    }
+
+    #[test]
+    fn an_empty_user_or_brewery_is_the_default() {
+        let mut fleet = testing::split();
+        let usual = login(&fleet, &fleet.data.pools[0]);
+        for name in ["JVB_AUTH_USER", "JVB_BREWERY_MUC"] {
+            testing::set_env(&mut fleet.data.pools[0].bridges.workload, name, "");
+        }
+        assert_eq!(login(&fleet, &fleet.data.pools[0]), usual);
+        testing::set_env(&mut fleet.data.pools[0].bridges.workload, "JVB_BREWERY_MUC", "hall");
+        assert_eq!(login(&fleet, &fleet.data.pools[0]).brewery, "hall@internal-muc.meet.jitsi");
     }
 }

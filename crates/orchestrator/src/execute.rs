@@ -141,7 +141,10 @@ impl<'a> Site<'a> {
                 }
                 Step::Attach { pool, index, pod, shard, slot, replace } => {
                     let nickname = Names(&self.execution.fleet.name).bridge_nickname(&pod.cluster, pool, *index);
-                    self.attach(pod, shard, *slot, *replace, nickname).await;
+                    if let Some(pool) = self.execution.fleet.data.pool(pool) {
+                        let login = data_plane::xmpp_login(self.execution.fleet, pool);
+                        self.attach(pod, shard, *slot, *replace, nickname, login).await;
+                    }
                 }
                 Step::DeletePod { unit, pod, patience } => {
                     let grace = match patience {
@@ -330,6 +333,7 @@ impl<'a> Site<'a> {
         slot: fleet::Slot,
         replace: bool,
         nickname: String,
+        login: data_plane::Login,
     ) {
         let id = format!("{shard}-{slot}");
         let (hostname, port) = (self.execution.servers)(&pod.cluster, shard, slot);
@@ -351,9 +355,9 @@ impl<'a> Site<'a> {
             hostname,
             port,
             domain: fleet.domains.auth.clone(),
-            username: "jvb".to_owned(),
+            username: login.user,
             password,
-            muc_jids: vec![format!("jvbbrewery@{}", fleet.domains.internal_muc)],
+            muc_jids: vec![login.brewery],
             muc_nickname: nickname,
             verify_certificate: false,
         };
