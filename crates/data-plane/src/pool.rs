@@ -25,7 +25,7 @@ pub(crate) fn unit(
     let has_bridges = pool.bridges.replicas.max() > 0;
     let recipe = has_bridges.then(|| bridge::recipe(fleet, pool, &mut unit));
     if has_bridges {
-        let servers = servers::of_pool(fleet, allocations, surroundings, pool);
+        let servers = servers::of_bridges(fleet, allocations, surroundings, pool);
         let config = servers::bridge_config(fleet, pool, &servers);
         let name = Names(&fleet.name).pool_wiring(&pool.name);
         let content = json!({ "data": { WIRING_FILE: config } });

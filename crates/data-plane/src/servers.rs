@@ -43,6 +43,23 @@ pub(crate) fn of_pool(
         .collect()
 }
 
+/// The servers of a pool's bridges: also of shards that are leaving, so that a bridge that starts meanwhile still serves
+/// their last conferences.
+pub(crate) fn of_bridges(
+    fleet: &Fleet,
+    allocations: &Allocations,
+    surroundings: &Surroundings,
+    pool: &Pool,
+) -> Vec<Server> {
+    let mut servers = of_pool(fleet, allocations, surroundings, pool);
+    // The file does not say any more which pools served a shard: those that serve all did.
+    if fleet.control.shards.keys().all(|shard| pool.shards.contains(shard)) {
+        let leaving = allocations.leaving.iter().map(|shard| (shard, allocations.serving(shard)));
+        servers.extend(leaving.map(|(shard, slot)| server(fleet, surroundings, &pool.cluster, shard, slot)));
+    }
+    servers
+}
+
 pub(crate) fn server(
     fleet: &Fleet,
     surroundings: &Surroundings,
@@ -199,6 +216,23 @@ mod tests {
         assert_eq!((server.host.as_str(), server.port), ("meet-alpha-xmpp.meet.svc.cluster.local", 5222));
         allocations.shards.get_mut(&shard).unwrap().serving = Slot::B;
         assert_eq!((of(&allocations).slot, of(&allocations).port), (Slot::B, 5223));
+    }
+
+    #[test]
+    fn bridges_keep_the_server_of_a_shard_that_is_leaving_where_they_served_all() {
+        let mut fleet = testing::split();
+        let gamma = testing::shard_name("gamma");
+        let mut allocations = Allocations::default().extended(&fleet);
+        allocations.leaving.insert(gamma.clone());
+        let leaving = |fleet: &Fleet| {
+            let servers = of_bridges(fleet, &allocations, &Surroundings::default(), &fleet.data.pools[0]);
+            servers.into_iter().filter(|server| server.shard == gamma).map(|server| server.host).collect::<Vec<_>>()
+        };
+        assert_eq!(leaving(&fleet), ["meet-gamma-a-xmpp.jitsi-media.svc.cluster.local"]);
+        let recorders = of_pool(&fleet, &allocations, &Surroundings::default(), &fleet.data.pools[0]);
+        assert!(recorders.iter().all(|server| server.shard != gamma), "it stands in their template");
+        fleet.data.pools[0].shards.clear();
+        assert_eq!(leaving(&fleet), [""; 0]);
     }
 
     #[test]

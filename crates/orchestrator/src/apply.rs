@@ -91,6 +91,7 @@ impl<'a> Run<'a> {
         let mut tries = 0;
         loop {
             let mut round = Round::look(self.session, &self.policy).await?;
+            round.tell_apart(&self.session.loaded.fleet, &mut self.policy.joining);
             self.begin(&mut round).await?;
             self.report(&round);
             let mut steps = self.possible(&round.plan);
@@ -289,6 +290,7 @@ impl<'a> Run<'a> {
             return;
         }
         let plan = Plan { steps, ..round.plan.clone() };
+        self.policy.joining.told(&plan.steps, self.session.now());
         let shelves = round.looks.iter().map(|(name, look)| (name.clone(), look.shelves.clone())).collect();
         let servers = |cluster: &ClusterName, shard: &fleet::ShardName, slot: fleet::Slot| {
             data_plane::xmpp_address(fleet, &round.desire.surroundings, cluster, shard, slot)

@@ -28,10 +28,13 @@ pub(crate) fn desire(
     handover: Option<&Handover>,
 ) -> Desire {
     let endpoints = handover.map_or_else(
-        || wire::endpoints(fleet, allocations, observed),
+        || wire::endpoints(fleet, allocations, observed, fleet.control.shards.keys()),
         |handover| handover.surroundings.endpoints.clone(),
     );
-    let surroundings = surroundings(fleet, observed, endpoints.clone());
+    // Nobody waits for those that are leaving, but bridges may still start that serve them.
+    let mut all = wire::endpoints(fleet, allocations, observed, &allocations.leaving);
+    all.extend(endpoints.clone());
+    let surroundings = surroundings(fleet, observed, all);
     let mut units = control_plane::render(fleet, allocations);
     units.extend(data_plane::render(fleet, allocations, &surroundings));
     let held = units.iter().flat_map(|unit| unit.keeps.iter().cloned()).collect();

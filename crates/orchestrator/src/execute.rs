@@ -8,6 +8,7 @@ use fleet::{ClusterName, Fleet, Plane};
 use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 use jitsi_api::jvb::{self, MucClient};
+use jitsi_api::{ApiError, Cause};
 use manifest::{Desired, Kind, Manifest, Names, ObjectRef, UnitId, labels};
 use plan::{ClusterView, Drain, Given, Inventory, Known, Observed, Owned, Patience, Plan, Step};
 use tokio_util::sync::CancellationToken;
@@ -146,6 +147,7 @@ impl<'a> Site<'a> {
                         self.attach(pod, shard, *slot, *replace, nickname, login).await;
                     }
                 }
+                Step::Detach { pod, shard, slot, .. } => self.detach(pod, &format!("{shard}-{slot}")).await,
                 Step::DeletePod { unit, pod, patience } => {
                     let grace = match patience {
                         Patience::Graceful => None,
@@ -344,11 +346,7 @@ impl<'a> Site<'a> {
         };
         let fleet = self.execution.fleet;
         if replace {
-            let gone = id.clone();
-            self.tell_bridge(pod, "detach it", async |stream| {
-                jvb::remove_muc_client(stream, &gone, DAEMON_DEADLINE).await
-            })
-            .await;
+            self.detach(pod, &id).await;
         }
         let client = MucClient {
             id,
@@ -363,6 +361,17 @@ impl<'a> Site<'a> {
         };
         self.tell_bridge(pod, "attach it", async |stream| jvb::add_muc_client(stream, &client, DAEMON_DEADLINE).await)
             .await;
+    }
+
+    async fn detach(&mut self, pod: &Given, id: &str) {
+        self.tell_bridge(pod, "detach it", async |stream| {
+            match jvb::remove_muc_client(stream, id, DAEMON_DEADLINE).await {
+                // It knows no such client any more.
+                Err(ApiError { cause: Cause::Status { status: 400, .. }, .. }) => Ok(()),
+                told => told,
+            }
+        })
+        .await;
     }
 
     fn jvb_password(&self) -> Option<jitsi_api::Password> {

@@ -11,8 +11,8 @@ use jitsi_api::jicofo::JicofoDebug;
 use jitsi_api::{haproxy, jibri, jicofo, jvb};
 use manifest::{Desired, Names, UnitId, labels};
 use plan::{
-    BridgeView, Given, Known, LivePod, Observed, Occupant, PodPhase, Reason, RecorderView, Seen, SlotView, Source,
-    Witness,
+    BridgeView, Given, Known, LivePod, Observed, Occupant, PodPhase, Policy, Reason, RecorderView, Removal, Seen,
+    SlotView, Source, Witness,
 };
 
 use crate::Session;
@@ -137,11 +137,11 @@ pub(crate) async fn daemons<S: Senses>(
     senses: &S,
     desired: &Desired,
     allocations: &manifest::Allocations,
-    witness: Witness,
+    policy: &Policy,
     observed: &mut Observed,
 ) {
     let fleet = &session.loaded.fleet;
-    if witness == Witness::Jicofo {
+    if policy.witness == Witness::Jicofo {
         let home = &fleet.control.cluster;
         let view = observed.clusters.get(home).and_then(Known::value);
         let asked = session.now();
@@ -170,7 +170,7 @@ pub(crate) async fn daemons<S: Senses>(
         .await;
         observed.former.extend(former);
     }
-    let bridges = open_bridges(fleet, desired, witness, observed);
+    let bridges = open_bridges(fleet, desired, policy, observed);
     let answers = join_all(bridges.into_iter().map(|(pool, index, pod)| async move {
         let known = senses.bridge(session, &pod).await;
         ((pod.cluster, pool, index), known)
@@ -257,9 +257,11 @@ fn given(cluster: &ClusterName, pod: &LivePod) -> Given {
     Given { cluster: cluster.clone(), pod: pod.name.clone(), uid: pod.uid.clone() }
 }
 
-/// Bridges that run and about which jicofo leaves a question open: not listed somewhere, outdated, or drained by us.
-fn open_bridges(fleet: &Fleet, desired: &Desired, witness: Witness, observed: &Observed) -> Vec<Place<Index>> {
+/// Bridges that run and about which jicofo leaves a question open: not listed somewhere, outdated, drained by us, or
+/// about to part from a shard.
+fn open_bridges(fleet: &Fleet, desired: &Desired, policy: &Policy, observed: &Observed) -> Vec<Place<Index>> {
     let names = Names(&fleet.name);
+    let parting = is_parting(fleet, policy, observed);
     let mut open = Vec::new();
     for (cluster, known) in &observed.clusters {
         let Some(view) = known.value() else { continue };
@@ -276,7 +278,7 @@ fn open_bridges(fleet: &Fleet, desired: &Desired, witness: Witness, observed: &O
             let unlisted = observed.slots.iter().any(|((shard, _), known)| {
                 serves.contains(shard) && known.value().is_some_and(|view| !view.bridges.contains_key(&nickname))
             });
-            if witness == Witness::Bridge || outdated || unlisted || pod.drain.is_some() {
+            if policy.witness == Witness::Bridge || parting || outdated || unlisted || pod.drain.is_some() {
                 open.push((pool.clone(), *index, given(cluster, pod)));
             }
         }
@@ -288,6 +290,24 @@ fn open_bridges(fleet: &Fleet, desired: &Desired, witness: Witness, observed: &O
 fn wanted_there<'d>(desired: &'d Desired, unit: &UnitId, cluster: &ClusterName) -> Option<&'d manifest::Unit> {
     let unit = desired.units.get(unit)?;
     (unit.manifests.first()?.object.cluster == *cluster).then_some(unit)
+}
+
+/// Whether something of a shard is left whose prosody and jicofo are gone: bridges may still have clients for it.
+fn is_parting(fleet: &Fleet, policy: &Policy, observed: &Observed) -> bool {
+    let Some(control) = observed.clusters.get(&fleet.control.cluster).and_then(Known::value) else { return false };
+    let runs = |shard: &ShardName| {
+        let units = control.inventories.values().flat_map(|inventory| inventory.units.keys());
+        let mut slots =
+            units.filter(|unit| matches!(unit, UnitId::Slot(other, _) if other == shard)).map(UnitId::label);
+        let pods = |slot: &String| control.pods.values().any(|pod| pod.labels.get(labels::UNIT) == Some(slot));
+        slots.any(|slot| pods(&slot))
+    };
+    let gone =
+        |shard: &ShardName| !fleet.control.shards.contains_key(shard) && (policy.allow_disruption || !runs(shard));
+    let inventories = observed.clusters.values().filter_map(Known::value).flat_map(|view| view.inventories.values());
+    let mut owned = inventories.flat_map(|inventory| inventory.units.keys());
+    policy.removal == Removal::None
+        && owned.any(|unit| matches!(unit, UnitId::Shard(shard) | UnitId::Wiring(_, shard, _) if gone(shard)))
 }
 
 /// Recorders that run and are outdated or left the file.

@@ -42,6 +42,9 @@ pub(crate) fn judge(evidence: Evidence<'_>) -> Proof {
 /// By image: the version that most of its bridges report.
 type Usual<'a> = BTreeMap<&'a str, &'a str>;
 
+/// What is wrong, and the next thing to do about it.
+type Complaint = (String, Option<String>);
+
 impl Evidence<'_> {
     fn judge_slot(&self, shard: &ShardName, slot: Slot, usual: &Usual<'_>, proof: &mut Proof) {
         let names = Names(&self.fleet.name);
@@ -62,7 +65,7 @@ impl Evidence<'_> {
                     Some(occupant) => self.judge_occupant(pool, index, occupant, usual),
                     None => Some(self.explain(pool, index, shard, slot)),
                 }),
-                Witness::Bridges => self.judge_by_itself(pool, index),
+                Witness::Bridges => self.judge_by_itself(pool, index, shard, slot),
             };
             match complaint {
                 None => joined += usize::from(listed.is_some() || self.witness == Witness::Bridges),
@@ -116,13 +119,7 @@ impl Evidence<'_> {
         self.view(pool)?.pods.get(&format!("{}-0", Names(&self.fleet.name).bridge(&pool.name, index)))
     }
 
-    fn judge_occupant(
-        &self,
-        pool: &Pool,
-        index: Index,
-        occupant: &Occupant,
-        usual: &Usual<'_>,
-    ) -> Option<(String, Option<String>)> {
+    fn judge_occupant(&self, pool: &Pool, index: Index, occupant: &Occupant, usual: &Usual<'_>) -> Option<Complaint> {
         if !occupant.operational {
             return Some(("jicofo lists it, but not as operational".to_owned(), None));
         }
@@ -170,16 +167,20 @@ impl Evidence<'_> {
         most.collect()
     }
 
-    fn judge_by_itself(&self, pool: &Pool, index: Index) -> Option<(String, Option<String>)> {
-        let wanted = pool.shards.len() as u64;
+    /// A bridge says which clients it has and how many of them joined, not which: so all of them have to.
+    fn judge_by_itself(&self, pool: &Pool, index: Index, shard: &ShardName, slot: Slot) -> Option<Complaint> {
         match self.observed.bridges.get(&(pool.cluster.clone(), pool.name.clone(), index)) {
-            Some(Known::Yes(seen)) if seen.value.mucs_joined >= wanted => None,
-            Some(Known::Yes(seen)) => Some((
-                format!("it says that it joined {} of {wanted} breweries", seen.value.mucs_joined),
-                Some(
-                    "ask the control plane's keepers for a new handover file if addresses or passwords changed".into(),
-                ),
-            )),
+            Some(Known::Yes(seen)) => {
+                let BridgeView { clients, clients_configured: configured, mucs_joined: joined, .. } = &seen.value;
+                let id = format!("{shard}-{slot}");
+                if clients.as_ref().is_some_and(|clients| !clients.contains(&id)) {
+                    return Some((format!("it has no XMPP client for {id} yet"), None));
+                }
+                let hint = "ask the control plane's keepers for a new handover file if addresses or passwords changed";
+                (joined < configured).then(|| {
+                    (format!("it says that it joined {joined} of {configured} breweries"), Some(hint.to_owned()))
+                })
+            }
             Some(Known::Unknown { why }) => Some((why.to_string(), None)),
             Some(Known::Absent { .. }) | None => {
                 Some(self.explain_pod(pool, index).unwrap_or_else(|| ("it could not be asked".to_owned(), None)))
@@ -187,7 +188,7 @@ impl Evidence<'_> {
         }
     }
 
-    fn explain_pod(&self, pool: &Pool, index: Index) -> Option<(String, Option<String>)> {
+    fn explain_pod(&self, pool: &Pool, index: Index) -> Option<Complaint> {
         let Some(view) = self.view(pool) else {
             let known = self.observed.clusters.get(&pool.cluster);
             let why = known.and_then(Known::unknown).map_or_else(String::new, |why| format!(": {why}"));
@@ -204,7 +205,7 @@ impl Evidence<'_> {
     }
 
     /// Why a jicofo does not list a bridge, from the outside in.
-    fn explain(&self, pool: &Pool, index: Index, shard: &ShardName, slot: Slot) -> (String, Option<String>) {
+    fn explain(&self, pool: &Pool, index: Index, shard: &ShardName, slot: Slot) -> Complaint {
         if let Some(explained) = self.explain_pod(pool, index) {
             return explained;
         }
@@ -226,13 +227,7 @@ impl Evidence<'_> {
         }
     }
 
-    fn explain_by_itself(
-        &self,
-        own: &BridgeView,
-        shard: &ShardName,
-        slot: Slot,
-        nickname: &str,
-    ) -> (String, Option<String>) {
+    fn explain_by_itself(&self, own: &BridgeView, shard: &ShardName, slot: Slot, nickname: &str) -> Complaint {
         let id = format!("{shard}-{slot}");
         if own.clients.as_ref().is_some_and(|clients| !clients.contains(&id)) {
             return (format!("it has no XMPP client for {id} yet"), None);

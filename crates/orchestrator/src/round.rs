@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::Look;
-use fleet::{ClusterName, Plane, ShardName};
+use fleet::{ClusterName, Fleet, Plane, ShardName};
 use manifest::{Allocations, Desired, Kind, ObjectRef, UnitId};
 use plan::{
-    Blocked, BlockedBy, Forecast, Generation, Inputs, Known, Live, NamespaceState, Observed, Plan, Policy, Record,
-    Removal, Tombstone, Witness,
+    Blocked, BlockedBy, Forecast, Generation, Inputs, Joining, Known, Live, NamespaceState, Observed, Plan, Policy,
+    Record, Removal, Tombstone, Witness,
 };
 
 use crate::desire::{Desire, desire};
@@ -74,7 +74,7 @@ impl Round {
             desire.pending.clear();
             desire.held.clear();
         }
-        look::daemons(session, senses, &desire.desired, &record.allocations, policy.witness, &mut observed).await;
+        look::daemons(session, senses, &desire.desired, &record.allocations, &policy, &mut observed).await;
         let mut plan = plan::plan(&Inputs {
             fleet,
             desired: &desire.desired,
@@ -123,6 +123,11 @@ impl Round {
             now: session.now(),
         };
         plan::forecast(&inputs, &self.plan)
+    }
+
+    /// Takes up which bridges have not joined where they should.
+    pub(crate) fn tell_apart(&self, fleet: &Fleet, joining: &mut Joining) {
+        joining.saw(fleet, &self.record.allocations, &self.observed, self.policy.witness);
     }
 
     /// Who is on the fleet now, if every slot's jicofo says.

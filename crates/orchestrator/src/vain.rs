@@ -17,6 +17,7 @@ enum Deed {
     Drain(String),
     Undrain(String),
     Attach(String, ShardName, Slot),
+    Detach(String, ShardName, Slot),
     DeletePod(String),
     Prune(String),
 }
@@ -47,6 +48,7 @@ fn deeds(step: &Step) -> Vec<Deed> {
         Step::Drain { pod, .. } => vec![Deed::Drain(pod.uid.clone())],
         Step::Undrain { pod, .. } => vec![Deed::Undrain(pod.uid.clone())],
         Step::Attach { pod, shard, slot, .. } => vec![Deed::Attach(pod.uid.clone(), shard.clone(), *slot)],
+        Step::Detach { pod, shard, slot, .. } => vec![Deed::Detach(pod.uid.clone(), shard.clone(), *slot)],
         Step::DeletePod { pod, .. } => vec![Deed::DeletePod(pod.uid.clone())],
         Step::Prune { uid, .. } => vec![Deed::Prune(uid.clone())],
     }

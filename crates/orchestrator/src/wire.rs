@@ -71,15 +71,16 @@ const fn service_port(slot: Slot) -> u16 {
     5222 + slot.offset()
 }
 
-/// The endpoints of all serving slots.
-pub(crate) fn endpoints(
+/// The endpoints of the slots that serve these shards.
+pub(crate) fn endpoints<'s>(
     fleet: &Fleet,
     allocations: &Allocations,
     observed: &Observed,
+    shards: impl IntoIterator<Item = &'s ShardName>,
 ) -> BTreeMap<ShardName, BTreeMap<Slot, Endpoint>> {
     let control = observed.clusters.get(&fleet.control.cluster);
     let mut all: BTreeMap<ShardName, BTreeMap<Slot, Endpoint>> = BTreeMap::new();
-    for shard in fleet.control.shards.keys() {
+    for shard in shards {
         let slot = allocations.serving(shard);
         let last = last_known(fleet, observed, shard, slot);
         let endpoint = endpoint(fleet, allocations, control, shard, slot, last);

@@ -10,7 +10,7 @@ use manifest::{Desired, Kind, Names, UnitId, labels};
 
 use crate::{
     BridgeView, ClusterView, Given, Known, LiveBody, LiveObject, LivePod, Observed, Occupant, Owned, PodPhase, Record,
-    Seen, Source, Step,
+    Seen, Source, Step, joining,
 };
 
 /// The world that steps act on.
@@ -74,9 +74,17 @@ impl World {
             Step::Attach { pool, index, pod, shard, slot, .. } => {
                 let place = (pod.cluster.clone(), pool.clone(), *index);
                 if let Some(Known::Yes(seen)) = self.observed.bridges.get_mut(&place) {
-                    seen.value.clients.get_or_insert_with(BTreeSet::new).insert(format!("{shard}-{slot}"));
+                    seen.value.clients.get_or_insert_with(BTreeSet::new).insert(joining::id(shard, *slot));
                 }
                 join(&mut self.observed, fleet, pool, *index, now);
+            }
+            Step::Detach { pool, index, pod, shard, slot } => {
+                let place = (pod.cluster.clone(), pool.clone(), *index);
+                if let Some(Known::Yes(seen)) = self.observed.bridges.get_mut(&place)
+                    && let Some(clients) = &mut seen.value.clients
+                {
+                    clients.remove(&joining::id(shard, *slot));
+                }
             }
             Step::DeletePod { unit, pod, .. } => {
                 let Some(view) = view(&mut self.observed, &pod.cluster) else { return };

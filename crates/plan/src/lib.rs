@@ -13,6 +13,7 @@ pub mod debt;
 pub mod effect;
 pub mod evidence;
 pub mod health;
+pub mod joining;
 pub mod object;
 pub mod observed;
 pub mod policy;
@@ -27,6 +28,7 @@ pub use debt::{Debt, owed};
 pub use evidence::{Known, Reason, Seen, Source};
 pub use forecast::forecast;
 pub use health::Health;
+pub use joining::Joining;
 pub use object::{LiveBody, LiveObject};
 pub use observed::{
     BridgeView, ClusterView, Inventory, LivePod, NamespaceState, NodeView, Observed, Occupant, Owned, PodPhase,

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use fleet::{ClusterName, Plane};
 use manifest::UnitId;
 
+use crate::Joining;
+
 /// What may be done in this run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
@@ -22,6 +24,8 @@ pub struct Policy {
     pub gave_up: BTreeSet<UnitId>,
     /// The run is about to end: drains that have not led to anything are taken back.
     pub last_call: bool,
+    /// Clients of bridges that have not joined, and since when.
+    pub joining: Joining,
 }
 
 /// Whether the fleet stays.

@@ -54,8 +54,21 @@ pub enum Step {
         shard: ShardName,
         /// The slot.
         slot: Slot,
-        /// Whether a client of that id is there and must go first: it has another password or port.
+        /// Whether a client of that id is there and must go first: it may have another password or port.
         replace: bool,
+    },
+    /// Part a running bridge from a slot that is gone.
+    Detach {
+        /// The pool.
+        pool: PoolName,
+        /// The bridge.
+        index: Index,
+        /// The pod that is told.
+        pod: Given,
+        /// The shard.
+        shard: ShardName,
+        /// The slot.
+        slot: Slot,
     },
     /// Delete a pod so that it comes back as its template now says.
     DeletePod {
@@ -98,6 +111,7 @@ impl Step {
             Self::Drain { pod, .. }
             | Self::Undrain { pod, .. }
             | Self::Attach { pod, .. }
+            | Self::Detach { pod, .. }
             | Self::DeletePod { pod, .. } => Some(&pod.cluster),
             Self::Prune { object, .. } => Some(&object.cluster),
         }
@@ -112,7 +126,7 @@ impl Step {
             | Self::DeletePod { unit, .. }
             | Self::Prune { unit, .. }
             | Self::Forget { unit, .. } => Some(unit.plane()),
-            Self::Drain { .. } | Self::Undrain { .. } | Self::Attach { .. } => Some(Plane::Data),
+            Self::Drain { .. } | Self::Undrain { .. } | Self::Attach { .. } | Self::Detach { .. } => Some(Plane::Data),
         }
     }
 }

@@ -10,8 +10,8 @@ use manifest::testing::{cluster, fleet, set_env, shard_name, split};
 use manifest::{Allocations, Desired, Endpoint, Kind, Surroundings, Target, UnitId};
 use plan::effect::World;
 use plan::{
-    BlastRadius, BlockedBy, ClusterView, Inputs, Known, NamespaceState, Owned, Plan, PodPhase, Policy, Reason, Record,
-    Removal, Seen, SlotView, Source, Step, plan,
+    BlastRadius, BlockedBy, BridgeView, ClusterView, Inputs, Known, NamespaceState, Owned, Plan, PodPhase, Policy,
+    Reason, Record, Removal, Seen, SlotView, Source, Step, plan,
 };
 use proptest::prelude::*;
 
@@ -146,6 +146,35 @@ impl Stage {
         seen.value.participants = conferences * 3;
     }
 
+    /// What a bridge says of itself, and how many of its clients are connected.
+    fn bridge_says(&mut self, index: u16, clients: &[&str], connected: u64, second: i64) {
+        let value = BridgeView {
+            endpoints: 0,
+            conferences: 0,
+            draining: false,
+            clients: Some(clients.iter().map(|id| (*id).to_owned()).collect()),
+            clients_configured: clients.len() as u64,
+            clients_connected: connected,
+            mucs_joined: connected,
+        };
+        let said = Known::Yes(Seen { value, source: Source::Daemon, as_of: at(second) });
+        self.world.observed.bridges.insert((eu(), Index(index)), said);
+    }
+
+    /// A jicofo that lists all bridges but this one.
+    fn jicofo_misses(&mut self, index: u16, second: i64) {
+        for known in self.world.observed.slots.values_mut() {
+            let Known::Yes(seen) = known else { continue };
+            seen.as_of = at(second);
+            seen.value.bridges.remove(&format!("frankfurt-meet-jvb-eu-{index}-0"));
+        }
+    }
+
+    fn look(&mut self) {
+        let (allocations, witness) = (&self.world.record.allocations, self.policy.witness);
+        self.policy.joining.saw(&self.fleet, allocations, &self.world.observed, witness);
+    }
+
     fn change_bridges(&mut self) {
         set_env(&mut self.fleet.data.pools[0].bridges.workload, "VIDEOBRIDGE_MAX_MEMORY", "2g");
     }
@@ -164,6 +193,7 @@ fn kinds(plan: &Plan) -> Vec<String> {
             Step::Drain { index, .. } => format!("drain {index}"),
             Step::Undrain { index, .. } => format!("undrain {index}"),
             Step::Attach { index, shard, .. } => format!("attach {index} to {shard}"),
+            Step::Detach { index, shard, .. } => format!("detach {index} from {shard}"),
             Step::DeletePod { pod, .. } => format!("delete {}", pod.pod),
             Step::Prune { object, .. } => format!("prune {} {}", object.kind, object.name),
             Step::Forget { unit, objects, .. } => format!("forget {} of {unit}", objects.len()),
@@ -239,6 +269,65 @@ fn a_bridge_that_pulls_its_new_image_still_has_its_turn() {
     gone.phase = PodPhase::Ready;
     stage.view("frankfurt").pods.insert("meet-jvb-eu-0-0".into(), gone);
     assert_eq!(kinds(&stage.plan()), ["drain 1"]);
+}
+
+#[test]
+fn a_client_that_does_not_get_through_is_made_anew_and_again_only_on_new_evidence() {
+    let mut stage = Stage::converged(split());
+    let seen_at = |stage: &mut Stage, second: i64| {
+        stage.bridge_says(0, &["alpha-a"], 0, second);
+        stage.jicofo_misses(0, second);
+        stage.look();
+        stage.plan()
+    };
+    assert!(seen_at(&mut stage, 100).is_empty(), "it may be about to join");
+    assert!(seen_at(&mut stage, 109).is_empty());
+    let plan = seen_at(&mut stage, 110);
+    assert!(matches!(plan.steps[..], [Step::Attach { replace: true, .. }]), "{:?}", kinds(&plan));
+    stage.policy.joining.told(&plan.steps, at(111));
+    assert!(stage.plan().is_empty(), "what was seen before it was told is no evidence");
+    assert!(seen_at(&mut stage, 130).is_empty(), "ever more slowly");
+    assert_eq!(kinds(&seen_at(&mut stage, 131)), ["attach 0 to alpha"]);
+}
+
+#[test]
+fn a_client_is_left_alone_where_something_else_may_be_wrong() {
+    let stuck = |change: &dyn Fn(&mut Stage)| {
+        let mut stage = Stage::converged(split());
+        for second in [100, 200] {
+            stage.bridge_says(0, &["alpha-a"], 0, second);
+            stage.jicofo_misses(0, second);
+            change(&mut stage);
+            stage.look();
+        }
+        stage.plan().steps.len()
+    };
+    assert_eq!(stuck(&|_| {}), 1);
+    assert_eq!(stuck(&|stage| stage.bridge_says(0, &["alpha-a"], 1, 200)), 0, "it is connected");
+    let prosody = "meet-alpha-a-prosody-0";
+    assert_eq!(stuck(&|stage| stage.view("hq").pods.get_mut(prosody).unwrap().phase = PodPhase::Running), 0);
+    let silent = Known::Unknown { why: Reason("no answer".into()) };
+    assert_eq!(stuck(&|stage| stage.world.observed.slots.values_mut().for_each(|known| *known = silent.clone())), 0);
+}
+
+#[test]
+fn bridges_part_from_a_shard_before_its_address_goes() {
+    let mut fleet = split();
+    fleet.control.shards.insert(shard_name("beta"), fleet.control.shards[&shard_name("alpha")].clone());
+    fleet.data.pools[0].shards.push(shard_name("beta"));
+    let mut stage = Stage::converged(fleet);
+    stage.bridge_says(0, &["alpha-a", "beta-a"], 2, 100);
+    stage.fleet.control.shards.remove(&shard_name("beta"));
+    stage.fleet.data.pools[0].shards.pop();
+    stage.conferences("beta", 1);
+    assert!(stage.run().iter().flat_map(kinds).all(|step| !step.starts_with("detach")), "people are on it");
+    stage.conferences("beta", 0);
+    let steps: Vec<String> = stage.run().iter().flat_map(kinds).collect();
+    let place = |wanted: &str| steps.iter().position(|step| step == wanted).unwrap_or_else(|| panic!("{steps:#?}"));
+    assert!(place("prune StatefulSet meet-beta-a-prosody") < place("detach 0 from beta"));
+    assert!(place("detach 0 from beta") < place("prune Service meet-beta-a-xmpp"));
+    assert_eq!(steps.iter().filter(|step| step.starts_with("detach")).count(), 1);
+    assert!(stage.plan().is_empty());
 }
 
 #[test]

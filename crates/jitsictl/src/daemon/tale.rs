@@ -87,9 +87,10 @@ fn step(step: &Step) {
         | Step::DeletePod { unit, .. }
         | Step::Prune { unit, .. }
         | Step::Forget { unit, .. } => Some(unit.to_string()),
-        Step::Drain { pool, index, .. } | Step::Undrain { pool, index, .. } | Step::Attach { pool, index, .. } => {
-            Some(format!("bridge {pool}/{index}"))
-        }
+        Step::Drain { pool, index, .. }
+        | Step::Undrain { pool, index, .. }
+        | Step::Attach { pool, index, .. }
+        | Step::Detach { pool, index, .. } => Some(format!("bridge {pool}/{index}")),
         Step::Bury(_) => None,
     };
     info!(%cluster, unit, step = verb, objects, "{verb} {what}");

@@ -277,8 +277,12 @@ pub(crate) fn described(step: &Step) -> (&'static str, &ClusterName, String, usi
         Step::Apply { unit, cluster, objects } => ("apply", cluster, unit.to_string(), objects.len()),
         Step::Drain { pool, index, pod, .. } => ("drain", &pod.cluster, format!("bridge {pool}/{index}"), 0),
         Step::Undrain { pool, index, pod } => ("undrain", &pod.cluster, format!("bridge {pool}/{index}"), 0),
-        Step::Attach { pool, index, pod, shard, slot, .. } => {
-            ("connect", &pod.cluster, format!("bridge {pool}/{index} to {shard}/{slot}"), 0)
+        Step::Attach { pool, index, pod, shard, slot, replace } => {
+            let verb = if *replace { "connect anew" } else { "connect" };
+            (verb, &pod.cluster, format!("bridge {pool}/{index} to {shard}/{slot}"), 0)
+        }
+        Step::Detach { pool, index, pod, shard, slot } => {
+            ("disconnect", &pod.cluster, format!("bridge {pool}/{index} from {shard}/{slot}"), 0)
         }
         Step::DeletePod { pod, .. } => ("replace", &pod.cluster, format!("pod {}", pod.pod), 0),
         Step::Prune { object, .. } => ("delete", &object.cluster, object.to_string(), 0),

@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use manifest::{Kind, ObjectRef};
-use plan::{BlockedBy, Known, Observed, Policy, Record, Step};
+use plan::{BlockedBy, Joining, Known, Observed, Policy, Record, Step};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -61,6 +61,8 @@ pub(crate) struct Daemon {
     /// When a cluster's bridges, recorders or pods were last told something: what was seen before is no evidence of what
     /// came of it.
     told: BTreeMap<ClusterName, Timestamp>,
+    /// Clients of bridges that have not joined.
+    joining: Joining,
     teller: Arc<Teller>,
     stop: CancellationToken,
 }
@@ -125,6 +127,7 @@ impl Daemon {
             guard: Guard::default(),
             live: BTreeSet::new(),
             told: BTreeMap::new(),
+            joining: Joining::default(),
             teller,
             stop,
         }
@@ -356,6 +359,7 @@ impl Daemon {
             up.cache.seek(blocked.filter_map(|blocked| missing(&blocked.by)).collect());
         }
         if begins {
+            self.joining.told(&steps, self.options.place.clock.now());
             self.begin(&session, round, steps, &left_alone, working, busy);
         }
         let soon = if under_way { begun + self.pace.ask_soon } else { later };
@@ -379,7 +383,8 @@ impl Daemon {
         let mut session = self.session(loaded, options)?;
         while !session.clusters.is_empty() {
             let memory = Memory { kept: &self.kept, links: &self.links };
-            match Round::by(&memory, &session, &options.policy).await {
+            let policy = Policy { joining: self.joining.clone(), ..options.policy.clone() };
+            match Round::by(&memory, &session, &policy).await {
                 Ok(round) => {
                     let former = left::places(&round.record.tombstones, &loaded.fleet, &options.policy.planes, options);
                     if former != self.former {
@@ -387,6 +392,7 @@ impl Daemon {
                         session = self.session(loaded, options)?;
                         continue;
                     }
+                    round.tell_apart(&loaded.fleet, &mut self.joining);
                     let round = round.with_proxies(&memory, &session).await;
                     self.kept.sweep();
                     self.note(&session);
@@ -602,7 +608,11 @@ const fn missing(by: &BlockedBy) -> Option<Kind> {
 const fn is_of_objects(step: &Step) -> bool {
     match step {
         Step::Bury(_) | Step::Apply { .. } | Step::Prune { .. } | Step::Forget { .. } => true,
-        Step::Drain { .. } | Step::Undrain { .. } | Step::Attach { .. } | Step::DeletePod { .. } => false,
+        Step::Drain { .. }
+        | Step::Undrain { .. }
+        | Step::Attach { .. }
+        | Step::Detach { .. }
+        | Step::DeletePod { .. } => false,
     }
 }
 

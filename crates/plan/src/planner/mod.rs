@@ -230,7 +230,7 @@ impl<'a> Draft<'a> {
         self.steps.sort_by_key(|step| match step {
             Step::Bury(_) => 0,
             Step::Apply { .. } => 1,
-            Step::Drain { .. } | Step::Undrain { .. } | Step::Attach { .. } => 2,
+            Step::Drain { .. } | Step::Undrain { .. } | Step::Attach { .. } | Step::Detach { .. } => 2,
             Step::DeletePod { .. } => 3,
             Step::Prune { .. } => 4,
             Step::Forget { .. } => 5,

@@ -277,8 +277,7 @@ impl<'a> Draft<'a> {
         belongs: impl Fn(&ShardName, Slot) -> bool,
     ) {
         if self.inputs.policy.allow_disruption {
-            self.steps.extend(prunes);
-            return;
+            return self.after_clients(unit, cluster, prunes);
         }
         let control = match unit.plane() {
             Plane::Control => cluster,
@@ -299,7 +298,14 @@ impl<'a> Draft<'a> {
             let why = "prosody and jicofo of the shard go first".to_owned();
             self.block(unit, cluster, BlockedBy::Settling { why });
         } else {
-            self.steps.extend(prunes);
+            self.after_clients(unit, cluster, prunes);
+        }
+    }
+
+    fn after_clients(&mut self, unit: &UnitId, cluster: &ClusterName, prunes: Vec<Step>) {
+        match self.parts(unit) {
+            Some(by) => self.block(unit, cluster, by),
+            None => self.steps.extend(prunes),
         }
     }
 

@@ -1,51 +1,103 @@
-//! Connecting running bridges to slots that appeared after they started.
+//! Connecting running bridges to slots that appeared after they started, anew to those whose client does not get through,
+//! and parting them from slots that are gone.
 
+use fleet::{ClusterName, Index, PoolName, ShardName, Slot};
 use manifest::{Names, UnitId};
 
 use super::Draft;
-use crate::{Given, Known, PodPhase, Step};
+use crate::{BlockedBy, Given, Known, LivePod, PodPhase, Removal, Step, joining};
 
-impl Draft<'_> {
-    /// Attaches each running bridge to the slots whose client it lacks.
+impl<'a> Draft<'a> {
+    /// Attaches each running bridge to the slots whose client it lacks, or has to no avail.
     pub(super) fn attach(&mut self) {
         let inputs = self.inputs;
-        if inputs.policy.removal != crate::Removal::None || !inputs.policy.has_plane(fleet::Plane::Data) {
+        if inputs.policy.removal != Removal::None || !inputs.policy.has_plane(fleet::Plane::Data) {
             return;
         }
         let names = Names(&inputs.fleet.name);
         for pool in inputs.fleet.data.pools.iter().filter(|pool| inputs.policy.has_cluster(&pool.cluster)) {
-            let Some(view) = self.view(&pool.cluster) else { continue };
-            let place = |index| (pool.cluster.clone(), pool.name.clone(), fleet::Index(index));
+            let place = |index| (pool.cluster.clone(), pool.name.clone(), Index(index));
             for ((.., index), known) in inputs.observed.bridges.range(place(0)..=place(u16::MAX)) {
                 let Some(clients) = known.value().and_then(|bridge| bridge.clients.as_ref()) else { continue };
-                let name = format!("{}-0", names.bridge(&pool.name, *index));
-                let Some(pod) = view.pods.get(&name) else { continue };
-                if !matches!(pod.phase, PodPhase::Running | PodPhase::Ready) {
-                    continue;
-                }
+                let Some((given, pod)) = self.running(&pool.cluster, &pool.name, *index) else { continue };
                 for shard in &pool.shards {
                     let slot = inputs.record.allocations.serving(shard);
                     let unwired =
                         inputs.pending.contains_key(&UnitId::Wiring(pool.cluster.clone(), shard.clone(), slot));
-                    if unwired || clients.contains(&format!("{shard}-{slot}")) {
-                        continue;
-                    }
                     let listed =
                         inputs.observed.slots.get(&(shard.clone(), slot)).and_then(Known::value).is_some_and(|seen| {
                             seen.bridges.contains_key(&names.bridge_nickname(&pool.cluster, &pool.name, *index))
                         });
-                    if !listed {
-                        self.steps.push(Step::Attach {
-                            pool: pool.name.clone(),
-                            index: *index,
-                            pod: Given { cluster: pool.cluster.clone(), pod: name.clone(), uid: pod.uid.clone() },
-                            shard: shard.clone(),
-                            slot,
-                            replace: false,
-                        });
+                    let replace = clients.contains(&joining::id(shard, slot));
+                    if unwired || listed || (replace && !self.is_stuck(pool, *index, pod, shard, slot)) {
+                        continue;
                     }
+                    self.steps.push(Step::Attach {
+                        pool: pool.name.clone(),
+                        index: *index,
+                        pod: given.clone(),
+                        shard: shard.clone(),
+                        slot,
+                        replace,
+                    });
                 }
             }
         }
+    }
+
+    /// The client may be there with the address, user or password of yesterday: a bridge keeps what it was told first.
+    fn is_stuck(&self, pool: &fleet::Pool, index: Index, pod: &LivePod, shard: &ShardName, slot: Slot) -> bool {
+        let inputs = self.inputs;
+        let witness = inputs.policy.witness;
+        let apart = joining::apart(inputs.fleet, inputs.observed, witness, pool, index, shard, slot);
+        apart.is_some_and(|as_of| inputs.policy.joining.is_stuck(pod, shard, slot, as_of))
+    }
+
+    /// Tells bridges to give up their clients for what this unit leads to. Whether something of that is left to do: a
+    /// client without a server tries for ever, and what is forgotten here is not thought of again.
+    pub(super) fn parts(&mut self, unit: &UnitId) -> Option<BlockedBy> {
+        let inputs = self.inputs;
+        if inputs.policy.removal != Removal::None || !inputs.policy.has_plane(fleet::Plane::Data) {
+            return None;
+        }
+        let (shard, slots, place) = match unit {
+            UnitId::Wiring(cluster, shard, slot) => (shard, vec![*slot], Some(cluster)),
+            UnitId::Shard(shard) => (shard, vec![Slot::A, Slot::B], None),
+            _ => return None,
+        };
+        let mut why = None;
+        for ((cluster, pool, index), known) in &inputs.observed.bridges {
+            if place.is_some_and(|place| place != cluster) || !inputs.policy.has_cluster(cluster) {
+                continue;
+            }
+            let Some((given, pod)) = self.running(cluster, pool, *index) else { continue };
+            let clients = known.value().and_then(|bridge| bridge.clients.as_ref());
+            if clients.is_none() && pod.phase == PodPhase::Ready {
+                why = why.or(Some(format!("bridge {pool}/{index} has not said yet whether it is connected to it")));
+            }
+            for slot in slots.iter().filter(|slot| clients.is_some_and(|ids| ids.contains(&joining::id(shard, **slot))))
+            {
+                why = Some(format!("bridge {pool}/{index} is still connected to it"));
+                self.detach(pool, *index, &given, shard, *slot);
+            }
+        }
+        why.map(|why| BlockedBy::Settling { why })
+    }
+
+    fn detach(&mut self, pool: &PoolName, index: Index, pod: &Given, shard: &ShardName, slot: Slot) {
+        let (pool, pod, shard) = (pool.clone(), pod.clone(), shard.clone());
+        let step = Step::Detach { pool, index, pod, shard, slot };
+        // Units of one shard ask for the same.
+        if !self.steps.contains(&step) {
+            self.steps.push(step);
+        }
+    }
+
+    /// A bridge's pod, if it can be told something.
+    fn running(&self, cluster: &ClusterName, pool: &PoolName, index: Index) -> Option<(Given, &'a LivePod)> {
+        let name = format!("{}-0", Names(&self.inputs.fleet.name).bridge(pool, index));
+        let pod = self.view(cluster)?.pods.get(&name)?;
+        let runs = matches!(pod.phase, PodPhase::Running | PodPhase::Ready);
+        runs.then(|| (Given { cluster: cluster.clone(), pod: name, uid: pod.uid.clone() }, pod))
     }
 }
