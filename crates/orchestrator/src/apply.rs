@@ -359,6 +359,8 @@ impl<'a> Run<'a> {
             .map(|missing| format!("bridge {}/{}: {}", missing.pool, missing.index, missing.why))
             .collect();
         why.extend(round.proof.unhealthy.iter().map(|bad| format!("{}: {}: {}", bad.cluster, bad.object, bad.why)));
+        let foreign = round.proof.slots.iter().flat_map(|slot| &slot.foreign);
+        why.extend(foreign.map(|name| format!("bridge {name} is not of this fleet")));
         if round.plan.steps.is_empty() && !why.is_empty() {
             why.truncate(8);
             (self.tell)(Event::Waiting { why });
@@ -371,14 +373,14 @@ impl<'a> Run<'a> {
         }
         let endpoints_known =
             round.proof.endpoints.iter().all(|status| matches!(status.endpoint, manifest::Endpoint::Known(_)));
-        let wired = !round.policy.has_plane(Plane::Data)
-            || (round.proof.missing.is_empty() && round.proof.slots.iter().all(|slot| slot.why.is_none()));
+        let wired = !round.policy.has_plane(Plane::Data) || round.proof.is_exact();
         let complete = round.policy.planes == self.session.planes;
         round.plan.is_empty() && complete && round.proof.unhealthy.is_empty() && endpoints_known && wired
     }
 
     /// Whether waiting may help: something is still on its way that nobody has to do anything about.
     fn has_hope(&self, round: &Round) -> bool {
+        let fleet = &self.session.loaded.fleet;
         let reachable =
             |cluster: &ClusterName| round.observed.clusters.get(cluster).is_some_and(|known| known.value().is_some());
         let on_its_way = round.plan.blocked.iter().any(|blocked| may_pass(&blocked.by));
@@ -392,6 +394,11 @@ impl<'a> Run<'a> {
                 reachable(&missing.cluster)
                     && !failed_units.contains(&UnitId::Bridge(missing.pool.clone(), missing.index).to_string())
             });
+        // A bridge of ours that has just gone is listed for some more seconds.
+        let ours: Vec<String> = fleet.clusters.keys().map(|cluster| format!("{cluster}-{}-jvb-", fleet.name)).collect();
+        let mut foreign = round.proof.slots.iter().flat_map(|slot| &slot.foreign);
+        let passing = round.policy.has_plane(Plane::Data)
+            && foreign.any(|name| ours.iter().any(|prefix| name.starts_with(prefix)));
         let pending = round.proof.endpoints.iter().any(|status| {
             matches!(
                 status.endpoint,
@@ -400,13 +407,13 @@ impl<'a> Run<'a> {
                 }
             )
         });
-        let control = reachable(&self.session.loaded.fleet.control.cluster);
+        let control = reachable(&fleet.control.cluster);
         let silent =
             control && round.policy.has_plane(Plane::Data) && round.proof.slots.iter().any(|slot| slot.why.is_some());
         let namespaces = round.without_namespace();
         let blind = round.policy.planes.iter().all(|plane| namespaces.contains(self.session.home_name(*plane)));
         let removal = self.policy.removal != Removal::None;
-        on_its_way || (!blind && !removal && (unhealthy || missing || (pending && control) || silent))
+        on_its_way || (!blind && !removal && (unhealthy || missing || passing || (pending && control) || silent))
     }
 
     fn verdict(&self, round: &Round) -> Verdict {

@@ -257,7 +257,7 @@ fn given(cluster: &ClusterName, pod: &LivePod) -> Given {
     Given { cluster: cluster.clone(), pod: pod.name.clone(), uid: pod.uid.clone() }
 }
 
-/// Bridges that run and about which jicofo leaves a question open: not listed somewhere, outdated, drained by us, or
+/// Bridges that run and about which jicofo leaves a question open: not listed somewhere, outdated, drained, or
 /// about to part from a shard.
 fn open_bridges(fleet: &Fleet, desired: &Desired, policy: &Policy, observed: &Observed) -> Vec<Place<Index>> {
     let names = Names(&fleet.name);
@@ -278,7 +278,9 @@ fn open_bridges(fleet: &Fleet, desired: &Desired, policy: &Policy, observed: &Ob
             let unlisted = observed.slots.iter().any(|((shard, _), known)| {
                 serves.contains(shard) && known.value().is_some_and(|view| !view.bridges.contains_key(&nickname))
             });
-            if policy.witness == Witness::Bridge || parting || outdated || unlisted || pod.drain.is_some() {
+            let said = observed.slots.values().filter_map(Known::value).filter_map(|view| view.bridges.get(&nickname));
+            let drained = said.into_iter().any(|occupant| occupant.draining);
+            if policy.witness == Witness::Bridge || parting || drained || outdated || unlisted || pod.drain.is_some() {
                 open.push((pool.clone(), *index, given(cluster, pod)));
             }
         }

@@ -7,7 +7,7 @@ use fleet::{Fleet, Index, Pool, ShardName, Slot};
 use manifest::{Allocations, Desired, Endpoint, Names, UnitId};
 use plan::{BridgeView, ClusterView, Known, Live, LivePod, Observed, Occupant, PodPhase, Policy};
 
-use crate::report::{EndpointStatus, Missing, Proof, SlotProof, Unhealthy, Witness};
+use crate::report::{Drained, EndpointStatus, Missing, Proof, SlotProof, Unhealthy, Witness};
 
 /// Everything that a proof is made from.
 pub(crate) struct Evidence<'a> {
@@ -36,6 +36,7 @@ pub(crate) fn judge(evidence: Evidence<'_>) -> Proof {
         let slot = evidence.allocations.serving(shard);
         evidence.judge_slot(shard, slot, &usual, &mut proof);
     }
+    proof.drained = evidence.drained();
     proof
 }
 
@@ -100,6 +101,25 @@ impl Evidence<'_> {
         });
     }
 
+    /// Bridges that say that they are drained, without a word of ours on their pods.
+    fn drained(&self) -> Vec<Drained> {
+        let bridges = self.desired.units.keys().filter_map(|unit| match unit {
+            UnitId::Bridge(pool, index) => Some((self.fleet.data.pool(pool)?, *index)),
+            _ => None,
+        });
+        let by_others = |(pool, index): &(&Pool, Index)| {
+            let own = self.observed.bridges.get(&(pool.name.clone(), *index)).and_then(Known::value);
+            let stays = |pod: &LivePod| pod.drain.is_none() && pod.phase != PodPhase::Terminating;
+            self.policy.has_cluster(&pool.cluster)
+                && own.is_some_and(|view| view.draining)
+                && self.pod(pool, *index).is_some_and(stays)
+        };
+        let drained = bridges.filter(by_others);
+        let named =
+            |(pool, index): (&Pool, Index)| Drained { pool: pool.name.clone(), index, cluster: pool.cluster.clone() };
+        drained.map(named).collect()
+    }
+
     /// The bridges that should be in a shard's brewery.
     fn seats(&self, shard: &ShardName) -> impl Iterator<Item = (&Pool, Index)> {
         self.desired.units.keys().filter_map(move |unit| match unit {
@@ -122,6 +142,13 @@ impl Evidence<'_> {
     fn judge_occupant(&self, pool: &Pool, index: Index, occupant: &Occupant, usual: &Usual<'_>) -> Option<Complaint> {
         if !occupant.operational {
             return Some(("jicofo lists it, but not as operational".to_owned(), None));
+        }
+        let nickname = Names(&self.fleet.name).bridge_nickname(&pool.cluster, &pool.name, index);
+        if let Some(relay) = occupant.relay_id.as_deref()
+            && relay != nickname
+        {
+            let hint = "look for another bridge of the same nickname: jicofo takes both for one".to_owned();
+            return Some((format!("it reports relay id {relay}, expected {nickname}"), Some(hint)));
         }
         let region = self.fleet.clusters.get(&pool.cluster).and_then(|cluster| cluster.region.as_deref());
         if let (Some(is), Some(wanted)) = (occupant.region.as_deref(), region)

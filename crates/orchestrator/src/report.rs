@@ -201,15 +201,23 @@ pub struct Proof {
     pub missing: Vec<Missing>,
     /// Workloads that are not healthy, with the reason.
     pub unhealthy: Vec<Unhealthy>,
-    /// Endpoints that are not known.
+    /// Where each slot is reached, or why that is not known.
     pub endpoints: Vec<EndpointStatus>,
+    /// Bridges that take no new conferences, and not because of us.
+    #[serde(default)]
+    pub drained: Vec<Drained>,
 }
 
 impl Proof {
-    /// Whether nothing is missing.
+    /// Whether exactly what should be there is.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.missing.is_empty() && self.unhealthy.is_empty() && self.slots.iter().all(|slot| slot.why.is_none())
+        self.unhealthy.is_empty() && self.is_exact()
+    }
+
+    /// Whether every slot was asked, misses no bridge, and lists none that is not its own.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.missing.is_empty() && self.slots.iter().all(|slot| slot.why.is_none() && slot.foreign.is_empty())
     }
 }
 
@@ -235,7 +243,7 @@ pub struct SlotProof {
     pub joined: usize,
     /// Bridges that it should list.
     pub expected: usize,
-    /// Nicknames in its brewery that are not of this fleet.
+    /// Nicknames in its brewery that should not be there: jicofo puts people on them all the same.
     pub foreign: Vec<String>,
     /// Conferences and people now.
     pub live: Live,
@@ -260,6 +268,17 @@ pub struct Missing {
     pub why: String,
     /// The next thing to do.
     pub hint: Option<String>,
+}
+
+/// A bridge that somebody else drained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// The pool.
+    pub pool: PoolName,
+    /// The bridge.
+    pub index: Index,
+    /// Where it runs.
+    pub cluster: ClusterName,
 }
 
 /// A workload that is not healthy.

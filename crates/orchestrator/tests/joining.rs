@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use api_server::Verb;
 use api_server::kinds::{POD, SERVICE};
-use cluster::Cluster;
+use cluster::{ByteStream, Cluster};
 use fleet::Plane;
 use jitsi_api::jvb;
 use orchestrator::{Outcome, Verdict};
@@ -40,13 +40,17 @@ fn a_running_bridge_joins_as_the_user_and_in_the_room_that_the_file_names() {
     });
 }
 
-/// What a bridge calls its XMPP clients.
-async fn clients(site: &Site, cluster: &str, pod: &str) -> BTreeSet<String> {
+/// A bridge's REST interface.
+async fn rest(site: &Site, cluster: &str, pod: &str) -> ByteStream {
     let client = site.sandbox.client(cluster, None).unwrap();
     let options = site.options().place.connection();
     let cluster = Cluster::from_client(&cluster.parse().unwrap(), "jitsi", client, &options);
-    let stream = cluster.port_forward(pod, 8080).await.unwrap();
-    jvb::muc_clients(stream, Duration::from_secs(5)).await.unwrap()
+    cluster.port_forward(pod, 8080).await.unwrap()
+}
+
+/// What a bridge calls its XMPP clients.
+async fn clients(site: &Site, cluster: &str, pod: &str) -> BTreeSet<String> {
+    jvb::muc_clients(rest(site, cluster, pod).await, Duration::from_secs(5)).await.unwrap()
 }
 
 #[test]
@@ -122,5 +126,50 @@ fn a_port_that_moves_reaches_bridges_that_run() {
         let outcome = apply(&site, &at(6222)).await;
         assert_eq!(outcome.verdict, Verdict::Converged, "{:?}", outcome.proof.missing);
         assert_eq!(uid(&site), before, "nobody was restarted for it");
+    });
+}
+
+#[test]
+fn a_bridge_that_nobody_knows_is_in_the_way_and_named() {
+    play(async {
+        let site = Site::new().await;
+        assert_eq!(apply(&site, FLEET).await.verdict, Verdict::Converged);
+        // Somebody took a copy of a bridge, password included.
+        let pod = site.get("fra", &POD, "meet-jvb-eu-0-0").unwrap();
+        let mut spec = pod["spec"].clone();
+        for field in ["nodeName", "hostname", "subdomain"] {
+            spec.as_object_mut().unwrap().remove(field);
+        }
+        let own = ["JVB_MUC_NICKNAME", "JVB_OCTO_RELAY_ID"];
+        for variable in spec["containers"][0]["env"].as_array_mut().unwrap() {
+            if own.iter().any(|name| variable["name"] == *name) {
+                *variable = json!({ "name": variable["name"], "value": "bridge-of-somebody" });
+            }
+        }
+        let body = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "theirs" }, "spec": spec });
+        site.call("fra", Verb::Create, &POD, None, body);
+        tokio::time::sleep(MINUTE).await;
+        let outcome = apply(&site, FLEET).await;
+        let foreign: Vec<_> = outcome.proof.slots.iter().flat_map(|slot| &slot.foreign).collect();
+        assert_eq!(
+            (outcome.verdict, foreign.as_slice()),
+            (Verdict::NotConverged, &[&"bridge-of-somebody".to_owned()][..])
+        );
+        site.delete("fra", &POD, "theirs");
+        tokio::time::sleep(5 * MINUTE).await;
+        assert_eq!(apply(&site, FLEET).await.verdict, Verdict::Converged);
+    });
+}
+
+#[test]
+fn a_bridge_that_somebody_else_drained_is_named() {
+    play(async {
+        let site = Site::new().await;
+        apply(&site, FLEET).await;
+        jvb::set_drain(rest(&site, "fra", "meet-jvb-eu-0-0").await, true, Duration::from_secs(5)).await.unwrap();
+        tokio::time::sleep(MINUTE).await;
+        let outcome = apply(&site, FLEET).await;
+        let drained: Vec<_> = outcome.proof.drained.iter().map(|one| (one.pool.as_str(), one.index.0)).collect();
+        assert_eq!((outcome.verdict, drained), (Verdict::Converged, vec![("eu", 0)]));
     });
 }

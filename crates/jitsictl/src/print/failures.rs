@@ -2,6 +2,7 @@
 
 use fleet::ClusterName;
 use manifest::UnitId;
+use orchestrator::Proof;
 use orchestrator::report::{Debt, Missing, Unhealthy};
 use plan::{Blocked, BlockedBy};
 
@@ -129,12 +130,48 @@ pub(crate) fn missing(missing: &[Missing], unhealthy: &[Unhealthy]) -> Vec<Notic
     unhealthy.chain(missing).collect()
 }
 
+/// Bridges that are where they should not be, and such as somebody else keeps from their work.
+pub(crate) fn strangers(proof: &Proof) -> Vec<Notice> {
+    let foreign = proof.slots.iter().filter(|slot| !slot.foreign.is_empty()).map(|slot| Notice {
+        message: format!("bridges that are not of this fleet have joined {}/{}", slot.shard, slot.slot),
+        detail: Some(words::row(&slot.foreign)),
+        hint: Some("jicofo puts people on them too: stop them, or take them to another brewery or password".into()),
+    });
+    let drained = proof.drained.iter().map(|one| Notice {
+        message: format!("{}: bridge {}/{} is drained, and not by us", one.cluster, one.pool, one.index),
+        detail: Some("it takes no new conferences".to_owned()),
+        hint: Some("whoever drained it takes that back with POST /colibri/drain/disable on its port 8080".to_owned()),
+    });
+    foreign.chain(drained).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use fleet::Index;
+    use orchestrator::report::{Drained, SlotProof};
     use plan::Live;
 
     use super::*;
+
+    #[test]
+    fn a_bridge_of_somebody_else_and_one_that_somebody_else_drained_are_named() {
+        let slot = SlotProof {
+            shard: "alpha".parse().unwrap(),
+            slot: fleet::Slot::A,
+            joined: 1,
+            expected: 1,
+            foreign: vec!["bridge-of-somebody".into()],
+            live: Live::default(),
+            why: None,
+        };
+        let (pool, cluster) = ("eu".parse().unwrap(), "frankfurt".parse().unwrap());
+        let drained = vec![Drained { pool, index: Index(3), cluster }];
+        let proof = Proof { slots: vec![slot], drained, ..Proof::default() };
+        assert!(!proof.holds());
+        let told = strangers(&proof);
+        assert_eq!(told[0].detail.as_deref(), Some("bridge-of-somebody"));
+        assert_eq!(told[1].message, "frankfurt: bridge eu/3 is drained, and not by us");
+    }
 
     #[test]
     fn equal_reasons_are_told_once() {

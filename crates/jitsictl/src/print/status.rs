@@ -147,11 +147,9 @@ fn troubles(status: &Status) -> String {
         if let Some(why) = &slot.why {
             tell(&alert, &format!("jicofo of {}/{} can't be asked", slot.shard, slot.slot), Some(why), None);
         }
-        if !slot.foreign.is_empty() {
-            let names = words::row(&slot.foreign);
-            let message = format!("bridges that are not of this fleet have joined {}/{}", slot.shard, slot.slot);
-            tell(&alert, &message, Some(&names), None);
-        }
+    }
+    for notice in failures::strangers(&status.proof) {
+        tell(&alert, &notice.message, notice.detail.as_deref(), notice.hint.as_deref());
     }
     let note = "·".dimmed().to_string();
     for tombstone in &status.tombstones {

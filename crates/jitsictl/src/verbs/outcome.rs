@@ -58,6 +58,9 @@ pub(super) fn left_over(printer: &Printer, outcome: &Outcome) {
             printer.warning(&notice);
         }
     }
+    for notice in print::strangers(&outcome.proof) {
+        printer.warning(&notice);
+    }
 }
 
 /// One line that says what was done.
