@@ -6,7 +6,7 @@ use std::time::Duration;
 use cluster::{Cluster, Fence};
 use fleet::load::Loaded;
 use fleet::{ClusterName, Plane};
-use manifest::{ObjectRef, UnitId};
+use manifest::{Endpoint, ObjectRef, PendingReason, UnitId};
 use plan::{BlockedBy, Known, Plan, Policy, Removal, Step};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use crate::connect::usage;
 use crate::execute::{Executed, Execution, behind, execute, failure};
 use crate::hold::{Hold, Turn};
 use crate::notes::{not_handed_over, notes};
-use crate::report::{ClusterOutcome, Event, Failure, Joined, Outcome, Verdict};
+use crate::report::{ClusterOutcome, Event, Failure, Joined, Outcome, Proof, Verdict};
 use crate::round::Round;
 use crate::vain::InVain;
 use crate::{Fatal, Options, Session, left, secrets};
@@ -352,13 +352,13 @@ impl<'a> Run<'a> {
         }
         (self.tell)(Event::Planned { changes, steps: round.plan.steps.len(), blocked: round.plan.blocked.len() });
         (self.tell)(Event::Joined { clusters: joined(round) });
-        let mut why: Vec<String> = round
-            .proof
-            .missing
-            .iter()
-            .map(|missing| format!("bridge {}/{}: {}", missing.pool, missing.index, missing.why))
-            .collect();
-        why.extend(round.proof.unhealthy.iter().map(|bad| format!("{}: {}: {}", bad.cluster, bad.object, bad.why)));
+        let proof = self.proof(round);
+        let unknown = proof.endpoints.iter().filter(|status| !matches!(status.endpoint, Endpoint::Known(_)));
+        let mut why: Vec<String> = unknown.map(ToString::to_string).collect();
+        why.extend(
+            proof.missing.iter().map(|missing| format!("bridge {}/{}: {}", missing.pool, missing.index, missing.why)),
+        );
+        why.extend(proof.unhealthy.iter().map(|bad| format!("{}: {}: {}", bad.cluster, bad.object, bad.why)));
         let foreign = round.proof.slots.iter().flat_map(|slot| &slot.foreign);
         why.extend(foreign.map(|name| format!("bridge {name} is not of this fleet")));
         if round.plan.steps.is_empty() && !why.is_empty() {
@@ -371,8 +371,7 @@ impl<'a> Run<'a> {
         if self.policy.removal != Removal::None {
             return round.plan.is_empty();
         }
-        let endpoints_known =
-            round.proof.endpoints.iter().all(|status| matches!(status.endpoint, manifest::Endpoint::Known(_)));
+        let endpoints_known = round.proof.endpoints.iter().all(|status| matches!(status.endpoint, Endpoint::Known(_)));
         let wired = !round.policy.has_plane(Plane::Data) || round.proof.is_exact();
         let complete = round.policy.planes == self.session.planes;
         round.plan.is_empty() && complete && round.proof.unhealthy.is_empty() && endpoints_known && wired
@@ -400,12 +399,7 @@ impl<'a> Run<'a> {
         let passing = round.policy.has_plane(Plane::Data)
             && foreign.any(|name| ours.iter().any(|prefix| name.starts_with(prefix)));
         let pending = round.proof.endpoints.iter().any(|status| {
-            matches!(
-                status.endpoint,
-                manifest::Endpoint::Pending {
-                    why: manifest::PendingReason::Allocating | manifest::PendingReason::NoService
-                }
-            )
+            matches!(status.endpoint, Endpoint::Pending { why: PendingReason::Allocating | PendingReason::NoService })
         });
         let control = reachable(&fleet.control.cluster);
         let silent =
@@ -456,9 +450,18 @@ impl<'a> Run<'a> {
             blocked: round.plan.blocked.clone(),
             daemons: self.daemons.clone(),
             bridges: self.bridges(round),
-            proof: round.proof.clone(),
+            proof: self.proof(round),
             debts: left::debts(round),
         }
+    }
+
+    /// The proof, as far as it is about what this run does: who applies the control plane alone misses no bridge.
+    fn proof(&self, round: &Round) -> Proof {
+        let mut proof = round.proof.clone();
+        if !self.session.planes.contains(&Plane::Data) {
+            proof.missing.clear();
+        }
+        proof
     }
 
     /// All bridges that this run can tell about.

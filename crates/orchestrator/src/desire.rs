@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use fleet::{Advertise, Fleet, Index, Pool, PoolName, ShardName, Slot};
 use manifest::{Allocations, Desired, Endpoint, Kind, Names, ObjectRef, PendingReason, Surroundings, UnitId};
-use plan::{ClusterView, Known, NodeView, Observed};
+use plan::{ClusterView, Known, NodeView, Observed, Policy};
 
 use crate::Handover;
 use crate::wire::{self, Balanced};
@@ -25,14 +25,15 @@ pub(crate) fn desire(
     fleet: &Fleet,
     allocations: &Allocations,
     observed: &Observed,
+    policy: &Policy,
     handover: Option<&Handover>,
 ) -> Desire {
     let endpoints = handover.map_or_else(
-        || wire::endpoints(fleet, allocations, observed, fleet.control.shards.keys()),
+        || wire::endpoints(fleet, allocations, observed, policy, fleet.control.shards.keys()),
         |handover| handover.surroundings.endpoints.clone(),
     );
     // Nobody waits for those that are leaving, but bridges may still start that serve them.
-    let mut all = wire::endpoints(fleet, allocations, observed, &allocations.leaving);
+    let mut all = wire::endpoints(fleet, allocations, observed, policy, &allocations.leaving);
     all.extend(endpoints.clone());
     let surroundings = surroundings(fleet, observed, all);
     let mut units = control_plane::render(fleet, allocations);

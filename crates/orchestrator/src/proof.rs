@@ -108,7 +108,8 @@ impl Evidence<'_> {
             _ => None,
         });
         let by_others = |(pool, index): &(&Pool, Index)| {
-            let own = self.observed.bridges.get(&(pool.name.clone(), *index)).and_then(Known::value);
+            let place = (pool.cluster.clone(), pool.name.clone(), *index);
+            let own = self.observed.bridges.get(&place).and_then(Known::value);
             let stays = |pod: &LivePod| pod.drain.is_none() && pod.phase != PodPhase::Terminating;
             self.policy.has_cluster(&pool.cluster)
                 && own.is_some_and(|view| view.draining)

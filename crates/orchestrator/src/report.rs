@@ -1,6 +1,7 @@
 //! What the verbs report: stable field names, for people and for `-o json`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use fleet::{ClusterName, Index, Plane, PoolName, ShardName, Slot};
 use jiff::Timestamp;
@@ -303,6 +304,18 @@ pub struct EndpointStatus {
     pub slot: Slot,
     /// The endpoint.
     pub endpoint: Endpoint,
+}
+
+impl fmt::Display for EndpointStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the XMPP endpoint of {}/{} ", self.shard, self.slot)?;
+        match &self.endpoint {
+            Endpoint::Known(target) => write!(f, "is {target}"),
+            Endpoint::Pending { why } => write!(f, "is pending: {why}"),
+            Endpoint::Stale { last, why } => write!(f, "is stale: {last} is kept, but {why}"),
+            Endpoint::Moving { old, new } => write!(f, "is moving from {old} to {new}"),
+        }
+    }
 }
 
 /// What `status` reports: one screen.

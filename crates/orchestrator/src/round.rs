@@ -64,7 +64,7 @@ impl Round {
             None => record.allocations.extended(fleet),
         };
         record.allocations.leaving = leaving(session, &record.allocations, &observed);
-        let mut desire = desire(fleet, &record.allocations, &observed, handover);
+        let mut desire = desire(fleet, &record.allocations, &observed, &policy, handover);
         let secrets = senses.secrets(session, &observed).await;
         desire.held.extend(secrets::stamp(fleet, &mut desire.desired, &secrets));
         desire.held.extend(secrets::fingerprint(&mut desire.desired, &secrets, &session.run_key));

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use fleet::{Fleet, ShardName, Slot, XmppExpose};
 use manifest::{Allocations, Endpoint, Kind, Names, ObjectRef, PendingReason, Target};
-use plan::{ClusterView, Known, Observed};
+use plan::{ClusterView, Known, Observed, Policy};
 use serde::Deserialize;
 
 /// A Service, as far as its load balancer goes.
@@ -76,13 +76,14 @@ pub(crate) fn endpoints<'s>(
     fleet: &Fleet,
     allocations: &Allocations,
     observed: &Observed,
+    policy: &Policy,
     shards: impl IntoIterator<Item = &'s ShardName>,
 ) -> BTreeMap<ShardName, BTreeMap<Slot, Endpoint>> {
     let control = observed.clusters.get(&fleet.control.cluster);
     let mut all: BTreeMap<ShardName, BTreeMap<Slot, Endpoint>> = BTreeMap::new();
     for shard in shards {
         let slot = allocations.serving(shard);
-        let last = last_known(fleet, observed, shard, slot);
+        let last = last_known(fleet, observed, policy, shard, slot);
         let endpoint = endpoint(fleet, allocations, control, shard, slot, last);
         all.entry(shard.clone()).or_default().insert(slot, endpoint);
     }
@@ -178,10 +179,12 @@ fn node_addresses(view: &ClusterView) -> Vec<IpAddr> {
     if external.is_empty() { nodes.iter().flat_map(|node| node.internal.iter().copied()).collect() } else { external }
 }
 
-/// What data clusters were wired to, read back from their own Services and EndpointSlices.
-fn last_known(fleet: &Fleet, observed: &Observed, shard: &ShardName, slot: Slot) -> Option<Target> {
+/// What the data clusters of this run were wired to, read back from their own Services and EndpointSlices: in others,
+/// what has moved stays as it was.
+fn last_known(fleet: &Fleet, observed: &Observed, policy: &Policy, shard: &ShardName, slot: Slot) -> Option<Target> {
     let service = Names(&fleet.name).wiring(shard, slot);
-    let clusters = fleet.data.pools.iter().map(|pool| &pool.cluster).filter(|name| **name != fleet.control.cluster);
+    let clusters = fleet.data.pools.iter().map(|pool| &pool.cluster);
+    let clusters = clusters.filter(|name| **name != fleet.control.cluster && policy.has_cluster(name));
     clusters.into_iter().find_map(|cluster| {
         let view = observed.clusters.get(cluster)?.value()?;
         let mut ips = Vec::new();

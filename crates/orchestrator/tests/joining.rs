@@ -6,6 +6,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use api_server::Verb;
@@ -13,7 +14,7 @@ use api_server::kinds::{POD, SERVICE};
 use cluster::{ByteStream, Cluster};
 use fleet::Plane;
 use jitsi_api::jvb;
-use orchestrator::{Outcome, Verdict};
+use orchestrator::{Event, Outcome, Verdict};
 use serde_json::{Value as Json, json};
 
 use support::{FLEET, Site, load, play, until};
@@ -171,5 +172,43 @@ fn a_bridge_that_somebody_else_drained_is_named() {
         let outcome = apply(&site, FLEET).await;
         let drained: Vec<_> = outcome.proof.drained.iter().map(|one| (one.pool.as_str(), one.index.0)).collect();
         assert_eq!((outcome.verdict, drained), (Verdict::Converged, vec![("eu", 0)]));
+    });
+}
+
+async fn move_to(site: &Site, addresses: &[&str]) {
+    let addresses = addresses.iter().map(|address| (*address).to_owned()).collect();
+    site.sandbox.world().set_load_balancer_address("hq", "jitsi", "meet-alpha-xmpp", addresses).await.unwrap();
+}
+
+#[test]
+fn an_address_that_moved_is_known_again_where_it_was_applied() {
+    play(async {
+        let site = Site::new().await;
+        apply(&site, FLEET).await;
+        move_to(&site, &[ADDRESS]).await;
+        let mut options = site.options();
+        options.policy.clusters = ["sin".parse().unwrap()].into();
+        let outcome = orchestrator::apply(&load(FLEET), &options, &|_| {}).await.unwrap();
+        assert_eq!(outcome.verdict, Verdict::Converged, "{:?}", outcome.proof.endpoints);
+    });
+}
+
+#[test]
+fn whoever_applies_the_control_plane_alone_misses_no_bridge() {
+    play(async {
+        let site = Site::new().await;
+        site.sandbox.world().hold_load_balancers("hq", true).unwrap();
+        let mut options = site.options();
+        options.policy.planes = [Plane::Control].into();
+        let waits = Mutex::new(Vec::new());
+        let tell = |event: Event| {
+            if let Event::Waiting { why } = event {
+                *waits.lock().unwrap() = why;
+            }
+        };
+        let outcome = orchestrator::apply(&load(FLEET), &options, &tell).await.unwrap();
+        assert_eq!((outcome.verdict, outcome.proof.missing), (Verdict::NotConverged, Vec::new()));
+        let why = "the XMPP endpoint of alpha/a is pending: the load balancer has no address yet";
+        assert_eq!(*waits.lock().unwrap(), [why]);
     });
 }

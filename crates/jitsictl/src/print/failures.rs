@@ -1,9 +1,9 @@
 //! What waits, what is missing and what failed, in words.
 
 use fleet::ClusterName;
-use manifest::UnitId;
+use manifest::{Endpoint, PendingReason, UnitId};
 use orchestrator::Proof;
-use orchestrator::report::{Debt, Missing, Unhealthy};
+use orchestrator::report::{Debt, EndpointStatus, Missing, Unhealthy};
 use plan::{Blocked, BlockedBy};
 
 use super::words;
@@ -128,6 +128,27 @@ pub(crate) fn missing(missing: &[Missing], unhealthy: &[Unhealthy]) -> Vec<Notic
         hint: None,
     });
     unhealthy.chain(missing).collect()
+}
+
+/// Addresses that are not known, or not any more, or not yet everywhere.
+pub(crate) fn endpoints(endpoints: &[EndpointStatus]) -> Vec<Notice> {
+    let unknown = endpoints.iter().filter_map(|status| {
+        let hint = match &status.endpoint {
+            Endpoint::Known(_) => return None,
+            Endpoint::Pending { why: PendingReason::Allocating } => {
+                "ask the load balancer's provider, or expose XMPP in another way (control.xmpp.expose)"
+            }
+            Endpoint::Pending { why: PendingReason::NoService } => "apply the control plane first",
+            Endpoint::Pending { why: PendingReason::Forbidden(_) } => {
+                "give the user of that context the right to read it"
+            }
+            Endpoint::Pending { why: PendingReason::Unreachable(_) } => "run again when it answers",
+            Endpoint::Stale { .. } => "bridges keep the last one: run again when the address is back",
+            Endpoint::Moving { .. } => "run again: the wiring of some data cluster still has the old one",
+        };
+        Some(Notice::new(status.to_string(), hint.to_owned()))
+    });
+    unknown.collect()
 }
 
 /// Bridges that are where they should not be, and such as somebody else keeps from their work.

@@ -10,7 +10,7 @@ mod status;
 mod story;
 mod words;
 
-pub(crate) use failures::{blocked, debt, missing, strangers};
+pub(crate) use failures::{blocked, debt, endpoints, missing, strangers};
 pub(crate) use passing::Passing;
 pub(crate) use plan::{described, plan};
 pub(crate) use progress::Progress;

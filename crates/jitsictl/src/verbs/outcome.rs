@@ -54,6 +54,10 @@ pub(super) fn left_over(printer: &Printer, outcome: &Outcome) {
         printer.warning(&Notice::plain(format!("left the file, not gone yet: {}", print::debt(debt))));
     }
     if outcome.verdict != Verdict::Converged {
+        // First what explains the rest.
+        for notice in print::endpoints(&outcome.proof.endpoints) {
+            printer.warning(&notice);
+        }
         for notice in print::missing(&outcome.proof.missing, &outcome.proof.unhealthy) {
             printer.warning(&notice);
         }
