@@ -65,11 +65,12 @@ pub fn reads(component: Component, image: &Image, name: &str) -> bool {
 
 /// A name that some image of that era reads and that looks like this one.
 pub(crate) fn similar(era: Era, name: &str) -> Option<&'static str> {
-    let known: Vec<&'static str> =
-        PARSED.iter().filter(|(of, ..)| *of == era).flat_map(|(.., names)| names.iter().copied()).collect();
-    let near = crate::schema::nearest(name, &known)?;
     // A short name is near to many; two letters of three are no slip.
     let slips = 2.min(name.len() / 3);
+    let known = PARSED.iter().filter(|(of, ..)| *of == era).flat_map(|(.., names)| names.iter().copied());
+    // What is much longer or shorter is not even compared: a file may have thousands of names.
+    let known: Vec<&'static str> = known.filter(|known| known.len().abs_diff(name.len()) <= slips).collect();
+    let near = crate::schema::nearest(name, &known)?;
     (1..=slips).contains(&strsim::damerau_levenshtein(name, near)).then_some(near)
 }
 
