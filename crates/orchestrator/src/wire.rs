@@ -66,6 +66,19 @@ struct Port {
     port: Option<u16>,
 }
 
+/// A Service, as far as it is another name for something.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Alias {
+    spec: AliasSpec,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct AliasSpec {
+    external_name: Option<String>,
+}
+
 /// The TCP port of a slot on its shard's Service.
 const fn service_port(slot: Slot) -> u16 {
     5222 + slot.offset()
@@ -179,6 +192,15 @@ fn node_addresses(view: &ClusterView) -> Vec<IpAddr> {
     if external.is_empty() { nodes.iter().flat_map(|node| node.internal.iter().copied()).collect() } else { external }
 }
 
+/// An alias has no port of its own: bridges use the one that the file names for the host, or that of the Service.
+fn alias_port(fleet: &Fleet, shard: &ShardName, slot: Slot) -> u16 {
+    let named = match &fleet.control.xmpp {
+        XmppExpose::External(targets) => external(targets.get(shard), slot).ok(),
+        XmppExpose::ClusterIp | XmppExpose::LoadBalancer | XmppExpose::NodePort { .. } => None,
+    };
+    named.map_or_else(|| service_port(slot), |target| target.port())
+}
+
 /// What the data clusters of this run were wired to, read back from their own Services and EndpointSlices: in others,
 /// what has moved stays as it was.
 fn last_known(fleet: &Fleet, observed: &Observed, policy: &Policy, shard: &ShardName, slot: Slot) -> Option<Target> {
@@ -187,6 +209,12 @@ fn last_known(fleet: &Fleet, observed: &Observed, policy: &Policy, shard: &Shard
     let clusters = clusters.filter(|name| **name != fleet.control.cluster && policy.has_cluster(name));
     clusters.into_iter().find_map(|cluster| {
         let view = observed.clusters.get(cluster)?.value()?;
+        let is_wiring = |object: &ObjectRef| object.kind == Kind::Service && object.name == service;
+        let live = view.objects.values().find(|live| is_wiring(&live.object));
+        let alias = live.and_then(|live| live.body.read::<Alias>()).and_then(|service| service.spec.external_name);
+        if let Some(host) = alias {
+            return Some(Target::Host { host, port: alias_port(fleet, shard, slot) });
+        }
         let mut ips = Vec::new();
         let mut port = None;
         for object in view.objects.values() {

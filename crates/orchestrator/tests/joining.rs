@@ -14,6 +14,7 @@ use api_server::kinds::{POD, SERVICE};
 use cluster::{ByteStream, Cluster};
 use fleet::Plane;
 use jitsi_api::jvb;
+use manifest::{Endpoint, Target};
 use orchestrator::{Event, Outcome, Verdict};
 use serde_json::{Value as Json, json};
 
@@ -210,5 +211,29 @@ fn whoever_applies_the_control_plane_alone_misses_no_bridge() {
         assert_eq!((outcome.verdict, outcome.proof.missing), (Verdict::NotConverged, Vec::new()));
         let why = "the XMPP endpoint of alpha/a is pending: the load balancer has no address yet";
         assert_eq!(*waits.lock().unwrap(), [why]);
+    });
+}
+
+#[test]
+fn a_host_name_that_is_taken_away_is_stale_as_an_address_is() {
+    play(async {
+        let site = Site::new().await;
+        apply(&site, FLEET).await;
+        let address = site.get("hq", &SERVICE, "meet-alpha-xmpp").unwrap();
+        let address = address.pointer("/status/loadBalancer/ingress/0/ip").and_then(Json::as_str).unwrap().to_owned();
+        site.sandbox.world().set_host("lb.example.org", vec![address]);
+        for (given, is_kept) in [(&["lb.example.org"][..], false), (&[], true)] {
+            site.sandbox.world().hold_load_balancers("hq", true).unwrap();
+            move_to(&site, given).await;
+            let endpoints = apply(&site, FLEET).await.proof.endpoints;
+            let host = Target::Host { host: "lb.example.org".into(), port: 5222 };
+            match &endpoints[0].endpoint {
+                Endpoint::Known(target) => assert_eq!((target, is_kept), (&host, false)),
+                Endpoint::Stale { last, .. } => assert_eq!((last, is_kept), (&host, true)),
+                other => panic!("{other:?}"),
+            }
+        }
+        let wiring = site.get("sin", &SERVICE, "meet-alpha-a-xmpp").unwrap();
+        assert_eq!(wiring["spec"]["externalName"], "lb.example.org");
     });
 }
