@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::client;
 use crate::lifetime::Expiry;
 use crate::stranger::Strangers;
-use crate::tally::Tally;
+use crate::tally::{Tallies, Tally};
 use crate::wire::Breaker;
 use crate::{ClusterError, ErrorKind, Fence, Kubeconfigs, Lifetime, Proxies, RunKey};
 
@@ -60,6 +60,8 @@ pub struct Options {
     pub interactive: bool,
     /// Hashes secret values for comparison; the same for all clusters, so that copies can be compared.
     pub run_key: RunKey,
+    /// Where requests are counted.
+    pub tallies: Tallies,
 }
 
 /// Where clients come from.
@@ -133,7 +135,7 @@ pub(crate) struct Inner {
     pub(crate) run_key: RunKey,
     pub(crate) turns: Semaphore,
     pub(crate) breaker: Breaker,
-    pub(crate) tally: Tally,
+    pub(crate) tally: Arc<Tally>,
     /// How many requests were answered with 401.
     pub(crate) refused: watch::Sender<u64>,
     pub(crate) strangers: Strangers,
@@ -203,7 +205,7 @@ impl Cluster {
             run_key: options.run_key.clone(),
             turns: Semaphore::new(options.limits.in_flight),
             breaker: Breaker::default(),
-            tally: Tally::default(),
+            tally: options.tallies.of(name),
             refused: watch::Sender::new(0),
             strangers: Strangers::default(),
         };

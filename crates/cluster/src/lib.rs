@@ -58,6 +58,7 @@ pub use objects::{Created, Deletion};
 pub use proxy::Proxies;
 pub use secrets::{RunKey, SecretBytes, SecretMap, StoredSecret};
 pub use stream::ByteStream;
+pub use tally::Tallies;
 
 /// Makes `ring` the one TLS provider of this process. Call it before anything connects; again is harmless.
 pub fn install_crypto_provider() {

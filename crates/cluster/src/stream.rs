@@ -29,6 +29,12 @@ impl Cluster {
         let deadline = self.0.limits.stream;
         let pods: Api<Pod> = Api::namespaced(self.0.client.clone(), self.namespace());
         let opened = tokio::time::timeout(deadline, pods.portforward(pod, &[port])).await;
+        let code = match &opened {
+            Ok(Ok(_)) => 101,
+            Ok(Err(kube::Error::Api(status))) => status.code,
+            Ok(Err(_)) | Err(_) => 0,
+        };
+        self.heard("connect", code);
         let mut forwarder = match opened {
             Ok(Ok(forwarder)) => forwarder,
             Ok(Err(kube::Error::Api(status))) => {

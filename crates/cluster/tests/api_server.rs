@@ -7,7 +7,7 @@ use std::path::Path;
 
 use cluster::{
     ApplyMode, Before, Cluster, Created, Deletion, ErrorKind, Kubeconfigs, Limits, Options, Outcome, Proxies, RunKey,
-    SecretMap, Shelf,
+    SecretMap, Shelf, Tallies,
 };
 use fleet::{Access, FleetName, Plane};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, ResourceQuota, Service};
@@ -59,6 +59,7 @@ async fn connect(kubeconfig: &Path, context: &str, namespace: &str, run_key: &Ru
         proxies: Proxies::default(),
         interactive: false,
         run_key: run_key.clone(),
+        tallies: Tallies::default(),
     };
     let access = Access::Context { context: context.into(), kubeconfig: None };
     let cluster = fleet::Cluster { access, namespace: namespace.into(), region: None, uid: None };

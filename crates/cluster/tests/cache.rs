@@ -12,6 +12,7 @@ use api_server::{Answer, ApiError, Request, Verb, kinds};
 use clock::Clock;
 use cluster::{
     ApplyMode, Before, Cache, CacheState, Cluster, Limits, Look, Options, Proxies, RunKey, SecretBytes, SecretMap,
+    Tallies,
 };
 use fleet::{Fleet, FleetName, Plane};
 use manifest::{Allocations, Desired, Kind, ObjectRef, Surroundings};
@@ -59,6 +60,7 @@ impl Ground {
             proxies: Proxies::default(),
             interactive: false,
             run_key: RunKey::new(&mut StdRng::seed_from_u64(seed)),
+            tallies: Tallies::default(),
         };
         let namespace = &fleet.clusters[&fleet.control.cluster].namespace;
         let connect = |client| Cluster::from_client(&fleet.control.cluster, namespace, client, &options);

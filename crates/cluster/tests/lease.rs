@@ -12,6 +12,7 @@ use std::time::Duration;
 use clock::Clock;
 use cluster::{
     ApplyMode, Before, Cluster, ErrorKind, Fence, LeaseKeeper, Limits, Options, Proxies, RunKey, Shelf, Standing,
+    Tallies,
 };
 use fleet::{FleetName, Index, Plane};
 use jiff::SignedDuration;
@@ -67,6 +68,7 @@ impl Ground {
             proxies: Proxies::default(),
             interactive: false,
             run_key: RunKey::new(&mut StdRng::seed_from_u64(1)),
+            tallies: Tallies::default(),
         };
         let client = self.sandbox.faulty_client(name, faults, "jitsictl/test").unwrap();
         Cluster::from_client(&name.parse().unwrap(), NAMESPACE, client, &options)

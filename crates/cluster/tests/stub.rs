@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cluster::{ApplyMode, Before, Cluster, ErrorKind, Kubeconfigs, Limits, Options, Outcome, Proxies, RunKey};
+use cluster::{ApplyMode, Before, Cluster, ErrorKind, Kubeconfigs, Limits, Options, Outcome, Proxies, RunKey, Tallies};
 use fleet::{Access, ClusterName, Plane};
 use futures::{SinkExt as _, StreamExt as _};
 use http_body_util::{BodyExt as _, Full};
@@ -96,7 +96,14 @@ fn kubeconfigs(folder: &Path, server: &str, user: &Json) -> Kubeconfigs {
 fn options(limits: Limits) -> Options {
     cluster::install_crypto_provider();
     let run_key = RunKey::new(&mut rand::rng());
-    Options { user_agent: "jitsictl/0.0".into(), limits, proxies: Proxies::default(), interactive: false, run_key }
+    Options {
+        user_agent: "jitsictl/0.0".into(),
+        limits,
+        proxies: Proxies::default(),
+        interactive: false,
+        run_key,
+        tallies: Tallies::default(),
+    }
 }
 
 fn at(context: &str) -> (ClusterName, fleet::Cluster) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clock::Clock;
-use cluster::{Connector, Limits, Proxies, RunKey};
+use cluster::{Connector, Limits, Proxies, RunKey, Tallies};
 use fleet::ClusterName;
 use plan::Policy;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +62,7 @@ impl Place {
             proxies: self.proxies.clone(),
             interactive: false,
             run_key: RunKey::new(&mut self.entropy.generator()),
+            tallies: Tallies::default(),
         }
     }
 }

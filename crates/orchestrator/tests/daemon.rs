@@ -192,6 +192,44 @@ fn other_credentials_of_one_cluster_are_no_concern_of_the_others() {
     });
 }
 
+/// Between rounds, which are ten minutes apart when nothing happens, and over connections that come and go.
+#[test]
+fn figures_are_never_old_and_count_all_connections() {
+    play(async {
+        let site = Site::new().await;
+        let daemon = site.daemon("one", FLEET, &[]);
+        until("the fleet", 5 * MINUTE, || daemon.is_content()).await;
+        sleep(5 * MINUTE).await;
+        let rounds = || daemon.handle.counters().rounds.values().sum::<u64>();
+        let sum = || daemon.handle.counters().requests.values().sum::<u64>();
+        let (before, mut last) = (rounds(), sum());
+        for _ in 0..8 {
+            sleep(MINUTE).await;
+            let now = site.clock.now();
+            for (name, is) in &daemon.state().clusters {
+                let age = now.duration_since(is.as_of.unwrap()).as_secs();
+                assert!(age < 80, "{name}: bookmarks come once a minute, and this is {age} s old");
+            }
+            assert!(sum() > last, "Leases are renewed");
+            last = sum();
+        }
+        assert!(rounds() <= before + 1, "no round was made for that");
+        let counted = |verb: &str| {
+            let requests = daemon.handle.counters().requests;
+            let of = requests.iter().filter(|((cluster, of, _), _)| cluster.as_str() == "hq" && of == verb);
+            of.map(|(_, times)| *times).sum::<u64>()
+        };
+        let asked = |what: &str| site.asked("hq", 0).iter().filter(|line| line.starts_with(what)).count() as u64;
+        assert!(counted("connect") > 0, "streams are counted");
+        let leases = counted("update");
+        daemon.credentials.send_modify(|of| *of.entry("hq".parse().unwrap()).or_default() += 1);
+        sleep(MINUTE).await;
+        assert!(counted("update") > leases && counted("list") >= 2 * 10, "what was counted before is not forgotten");
+        assert!(counted("update") + 5 > asked("update "), "all of them, as of a moment ago");
+        daemon.end().await;
+    });
+}
+
 #[test]
 fn an_address_that_moves_is_rewired_at_once_and_no_bridge_is_touched() {
     play(async {

@@ -87,6 +87,12 @@ impl Links {
         &self.connect.run_key
     }
 
+    /// The requests so far, over all connections, as [`Counters`](super::Counters) hold them.
+    pub(crate) fn requests(&self) -> BTreeMap<(ClusterName, String, u16), u64> {
+        let requests = self.connect.tallies.requests().into_iter();
+        requests.map(|((cluster, verb, code), times)| ((cluster, verb.to_owned(), code), times)).collect()
+    }
+
     /// Connects to these clusters, and to no others.
     pub(crate) fn follow(&mut self, fleet: &Fleet, wanted: &BTreeSet<ClusterName>) {
         self.tasks.retain(|name, task| wanted.contains(name) && fleet.clusters.get(name) == Some(&task.spec));

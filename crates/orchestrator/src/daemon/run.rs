@@ -39,6 +39,9 @@ const FAREWELL: Duration = Duration::from_secs(7);
 /// And how long giving back the Leases may take.
 const RELEASE: Duration = Duration::from_secs(2);
 
+/// Connections, Leases and requests are told anew after this time if no round does it.
+const TOLD: Duration = Duration::from_secs(15);
+
 /// Everything that outlives an intent.
 pub(crate) struct Daemon {
     options: Options,
@@ -223,6 +226,8 @@ impl Daemon {
         // A large fleet's rounds take long: half of the time is left to everything else.
         let debounce = self.pace.debounce.max(took.min(self.pace.ask_soon));
         let again = begun + debounce.max(self.pace.ask_soon / 2);
+        self.teller.requests(self.links.requests());
+        let mut tell = Instant::now() + TOLD;
         loop {
             // What is under way goes on in here and nowhere else: nothing in here may take long.
             tokio::select! {
@@ -235,6 +240,11 @@ impl Daemon {
                 // Many are asked, and each answers when it likes: they are heard together.
                 () = self.again.notified() => wake = wake.min(again),
                 () = sleep_until(wake) => return None,
+                () = sleep_until(tell) => {
+                    self.teller.requests(self.links.requests());
+                    self.teller.waiting(self.links.states(), self.leases.states());
+                    tell += TOLD;
+                }
             }
         }
     }

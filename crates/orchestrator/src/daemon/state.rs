@@ -14,7 +14,7 @@ use crate::report::{Event, Failure, Status};
 
 use super::Intake;
 
-/// Everything that is worth asking a daemon, as of its last round.
+/// Everything that is worth asking a daemon: as of its last round, connections and Leases as of a moment ago.
 #[derive(Debug, Clone, Serialize)]
 pub struct State {
     /// The fleet.
@@ -311,7 +311,7 @@ pub struct Counters {
     pub spent: u64,
     /// Objects that were put right again, by cluster and kind.
     pub repaired: BTreeMap<(ClusterName, Kind), u64>,
-    /// Requests, by cluster, verb and status; 0: there was no answer.
+    /// Requests over all connections, by cluster, verb (`connect` for streams to pods) and status; 0: there was no answer.
     pub requests: BTreeMap<(ClusterName, String, u16), u64>,
 }
 

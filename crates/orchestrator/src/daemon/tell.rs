@@ -108,7 +108,12 @@ impl Teller {
         }
     }
 
-    /// No cluster is connected yet.
+    /// So many requests were made.
+    pub(crate) fn requests(&self, requests: BTreeMap<(ClusterName, String, u16), u64>) {
+        self.counters().requests = requests;
+    }
+
+    /// How connections and Leases are, with nothing new beside them.
     pub(crate) fn waiting(&self, clusters: BTreeMap<ClusterName, ClusterState>, planes: BTreeMap<Plane, PlaneState>) {
         self.links(&clusters, &planes);
         self.change(|state| {
@@ -141,14 +146,7 @@ impl Teller {
 
     /// A round.
     pub(crate) fn round(&self, seen: &Seen<'_>) {
-        {
-            let mut counters = self.counters();
-            counters.round(seen.end, seen.took);
-            for (name, cluster) in &seen.session.clusters {
-                let requests = cluster.requests().into_iter();
-                counters.requests.extend(requests.map(|((verb, code), n)| ((name.clone(), verb.to_owned(), code), n)));
-            }
-        }
+        self.counters().round(seen.end, seen.took);
         self.links(&seen.clusters, &seen.planes);
         let before = Arc::clone(&self.state.borrow());
         let now = self.clock.now();
