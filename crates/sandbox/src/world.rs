@@ -3,6 +3,7 @@
 use std::{
     net::Ipv4Addr,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use clock::Clock;
@@ -77,10 +78,20 @@ impl Census {
     /// How many people are on the bridge, or how many recordings run in the recorder, of this pod right now.
     #[must_use]
     pub fn people_on(&self, cluster: &str, namespace: &str, pod: &str) -> u64 {
-        let Some(shared) = self.0.upgrade() else { return 0 };
-        let Some(index) = shared.clusters.iter().position(|state| state.name == cluster) else { return 0 };
-        let key = PodKey { cluster: index, namespace: namespace.to_owned(), name: pod.to_owned() };
-        shared.instance(&key).map_or(0, |instance| instance.people())
+        self.instance(cluster, namespace, pod).map_or(0, |instance| instance.people())
+    }
+
+    /// How many conferences the jicofo of this pod has right now that began at least so long ago.
+    #[must_use]
+    pub fn conferences_of(&self, cluster: &str, namespace: &str, pod: &str, since: Duration) -> u64 {
+        let focus = self.instance(cluster, namespace, pod).and_then(|instance| instance.focus());
+        focus.map_or(0, |(jicofo, _)| jicofo.lasting(since))
+    }
+
+    fn instance(&self, cluster: &str, namespace: &str, pod: &str) -> Option<Arc<Instance>> {
+        let shared = self.0.upgrade()?;
+        let index = shared.clusters.iter().position(|state| state.name == cluster)?;
+        shared.instance(&PodKey { cluster: index, namespace: namespace.to_owned(), name: pod.to_owned() })
     }
 }
 

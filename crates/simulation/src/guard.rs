@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use api_server::http::RequestLine;
 use api_server::store::Change;
@@ -17,6 +18,9 @@ use crate::trace::Trace;
 
 /// So many requests of one run are not answered any more.
 const FAR_TOO_MANY: u64 = 30_000;
+
+/// A conference that is younger may have begun between the last look at its slot and the slot's end.
+const SEEN_BY_ALL: Duration = Duration::from_secs(60);
 
 /// Sees everything. Copies are the same.
 #[derive(Clone)]
@@ -123,8 +127,13 @@ impl Guard {
         // A bridge's and a recorder's Service and StatefulSet are called as its pod is.
         let pod = if plural == "pods" { name.to_owned() } else { format!("{name}-0") };
         let people = self.census.people_on(cluster, namespace, &pod);
-        if matches!(plural, "pods" | "statefulsets" | "services") && people > 0 {
-            self.violated(Promise::BusyStays, format!("{cluster}: {plural} {name} is deleted with {people} on it"));
+        let conferences = slot_of(&pod).map_or(0, |slot| {
+            let focus = format!("{slot}-jicofo-0");
+            self.census.conferences_of(cluster, namespace, &focus, SEEN_BY_ALL)
+        });
+        if matches!(plural, "pods" | "statefulsets" | "services") && people + conferences > 0 {
+            let busy = if people > 0 { format!("{people} on it") } else { format!("{conferences} conferences in it") };
+            self.violated(Promise::BusyStays, format!("{cluster}: {plural} {name} is deleted with {busy}"));
         }
         let key = (cluster.to_owned(), plural.to_owned(), name.to_owned());
         if plural != "pods" && self.seen().wanted.contains(&key) {
@@ -229,6 +238,11 @@ impl Guard {
             self.violated(Promise::MediaUngated, what);
         }
     }
+}
+
+/// The slot of a pod without which no conference of the slot goes on.
+fn slot_of(pod: &str) -> Option<&str> {
+    ["-prosody-0", "-jicofo-0"].iter().find_map(|end| pod.strip_suffix(end))
 }
 
 /// Whether values have changed. Some may come, since recorders have passwords of their own; and what recorders have no

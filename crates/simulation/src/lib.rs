@@ -16,6 +16,7 @@ mod fleets;
 mod guard;
 mod log;
 mod middle;
+mod onlooker;
 mod promise;
 mod sabotage;
 mod script;

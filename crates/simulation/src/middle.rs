@@ -6,13 +6,17 @@ use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use http::{Method, Request, Response, Uri};
-use http_body_util::BodyExt as _;
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Bytes;
 use kube::Client;
 use kube::client::Body;
 
 use crate::dice::Dice;
 use crate::guard::Guard;
 use crate::sabotage::{Sabotage, Spoiler};
+
+type Answer = Response<UnsyncBoxBody<Bytes, kube::Error>>;
 
 /// A client whose requests the guard counts.
 pub(crate) fn client(
@@ -59,10 +63,15 @@ impl Stale {
     }
 }
 
+fn is_watch(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.contains("watch="))
+}
+
 fn is_read(method: &Method, uri: &Uri) -> bool {
     *method == Method::GET
         && !uri.path().ends_with("/portforward")
-        && !uri.query().is_some_and(|query| query.contains("watch=") || query.contains("continue="))
+        && !is_watch(uri)
+        && !uri.query().is_some_and(|query| query.contains("continue="))
 }
 
 #[derive(Clone)]
@@ -75,9 +84,9 @@ struct Middle {
 }
 
 impl tower_service::Service<Request<Body>> for Middle {
-    type Response = Response<Body>;
+    type Response = Answer;
     type Error = kube::Error;
-    type Future = BoxFuture<'static, Result<Response<Body>, kube::Error>>;
+    type Future = BoxFuture<'static, Result<Answer, kube::Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), kube::Error>> {
         Poll::Ready(Ok(()))
@@ -94,7 +103,7 @@ impl Middle {
         with(&mut self.spoiler.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn send(self, request: Request<Body>) -> Result<Response<Body>, kube::Error> {
+    async fn send(self, request: Request<Body>) -> Result<Answer, kube::Error> {
         let (mut parts, body) = request.into_parts();
         let mut bytes = body.collect().await?.to_bytes().to_vec();
         self.spoiler(|spoiler| spoiler.request(&mut parts, &mut bytes));
@@ -103,8 +112,40 @@ impl Middle {
         }
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
         let answer = self.inner.send(Request::from_parts(parts, Body::from(bytes))).await;
+        if let Some(victim) = self.spoiler(|spoiler| spoiler.afterwards(&method, &uri)) {
+            let mut request = Request::new(Body::empty());
+            (*request.method_mut(), *request.uri_mut()) = (Method::DELETE, victim);
+            // There may be nothing to delete.
+            let _ = self.inner.send(request).await;
+        }
         let answer = if self.stale.follows(&method, &uri) { self.aged(&uri, answer?).await } else { answer };
-        self.spoilt(&method, &uri, answer).await
+        let answer = self.spoilt(&method, &uri, answer).await?;
+        Ok(if is_watch(&uri) && self.spoiler(|spoiler| spoiler.spoils_watches(&uri)) {
+            self.thinned(answer)
+        } else {
+            answer.map(BodyExt::boxed_unsync)
+        })
+    }
+
+    /// Without the lines of a watch that are swallowed.
+    fn thinned(self, answer: Response<Body>) -> Answer {
+        let mut rest = Vec::new();
+        answer.map(|body| {
+            let told = body.map_frame(move |frame| {
+                frame.map_data(|piece| {
+                    rest.extend_from_slice(&piece);
+                    let mut kept = Vec::new();
+                    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                        let line: Vec<u8> = rest.drain(..=end).collect();
+                        if !self.spoiler(|spoiler| spoiler.swallows(&line)) {
+                            kept.extend(line);
+                        }
+                    }
+                    Bytes::from(kept)
+                })
+            });
+            told.boxed_unsync()
+        })
     }
 
     async fn aged(&self, uri: &Uri, answer: Response<Body>) -> Result<Response<Body>, kube::Error> {

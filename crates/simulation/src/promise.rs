@@ -16,7 +16,7 @@ pub enum Promise {
     UnknownStays,
     /// Whatever is deleted is the very object that was meant: the request names its UID.
     DeletesAreExact,
-    /// A bridge or a recorder with people on it is never deleted.
+    /// A bridge or a recorder with people on it is never deleted, nor prosody or jicofo of a slot with conferences.
     BusyStays,
     /// Nothing that is done costs a caller the bridge or the media.
     CallsGoOn,
@@ -32,6 +32,8 @@ pub enum Promise {
     MediaUngated,
     /// The number of requests has a bound.
     RequestsBounded,
+    /// When daemons say that all is well, somebody who looks for himself finds nothing to do either.
+    NothingOverlooked,
     /// A daemon that is told to end does so in time.
     Stops,
     /// What a daemon holds does not grow with the days.

@@ -16,8 +16,12 @@ pub enum Sabotage {
     SilenceIsAbsence,
     /// A change of a workload's pods is never noticed: what was listed once is all there is.
     MissedChange,
+    /// Every now and then a watch does not tell of a change.
+    DropWatchEvent,
     /// A bridge is deleted although people are on it.
     DeleteBeforeEmpty,
+    /// prosody is restarted together with the web servers of its slot, whoever is on it.
+    RestartBusyShard,
     /// What was seen a while ago counts as what is.
     StaleEvidence,
     /// Passwords that are there are made again.
@@ -32,11 +36,13 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::SkipPreconditions,
         Self::SilenceIsAbsence,
         Self::MissedChange,
+        Self::DropWatchEvent,
         Self::DeleteBeforeEmpty,
+        Self::RestartBusyShard,
         Self::StaleEvidence,
         Self::RerollSecret,
         Self::RenumberPort,
@@ -51,13 +57,20 @@ impl Sabotage {
             Self::SkipPreconditions => &[Promise::DeletesAreExact],
             Self::SilenceIsAbsence => &[Promise::UnknownStays, Promise::BusyStays, Promise::PasswordsStay],
             Self::MissedChange => &[Promise::Converges],
-            Self::DeleteBeforeEmpty => &[Promise::BusyStays],
+            Self::DropWatchEvent => &[Promise::NothingOverlooked, Promise::Converges],
+            Self::DeleteBeforeEmpty | Self::RestartBusyShard => &[Promise::BusyStays],
             Self::StaleEvidence => &[Promise::SecondRunIsIdle, Promise::BusyStays],
             Self::RerollSecret => &[Promise::PasswordsStay],
             Self::RenumberPort => &[Promise::PortsStay],
             Self::GateMediaOnReadiness => &[Promise::MediaUngated],
             Self::LeakSecret => &[Promise::NothingLeaks],
         }
+    }
+
+    /// Whether only daemons can show it: `apply` watches nothing.
+    #[must_use]
+    pub const fn needs_daemons(self) -> bool {
+        matches!(self, Self::DropWatchEvent)
     }
 
     /// As it is called on a command line.
@@ -67,7 +80,9 @@ impl Sabotage {
             Self::SkipPreconditions => "skip-preconditions",
             Self::SilenceIsAbsence => "silence-is-absence",
             Self::MissedChange => "missed-change",
+            Self::DropWatchEvent => "drop-watch-event",
             Self::DeleteBeforeEmpty => "delete-before-empty",
+            Self::RestartBusyShard => "restart-busy-shard",
             Self::StaleEvidence => "stale-evidence",
             Self::RerollSecret => "reroll-secret",
             Self::RenumberPort => "renumber-port",
@@ -76,6 +91,9 @@ impl Sabotage {
         }
     }
 }
+
+/// Of so many changes that a watch tells, one is not told.
+const DROPPED: u64 = 2;
 
 /// Spoils the requests and answers of one client.
 #[derive(Debug)]
@@ -148,6 +166,35 @@ impl Spoiler {
             _ => return,
         }
         *bytes = body.to_string().into_bytes();
+    }
+
+    /// What is sent besides, once this was done.
+    pub(crate) fn afterwards(&self, method: &Method, uri: &Uri) -> Option<Uri> {
+        let path = uri.path();
+        if self.bug != Some(Sabotage::RestartBusyShard) || *method != Method::PATCH || uri.query()?.contains("dryRun") {
+            return None;
+        }
+        let (folder, name) = path.rsplit_once('/')?;
+        let slot = name.strip_suffix("-web")?;
+        let namespace = folder.strip_suffix("/deployments")?.rsplit('/').next()?;
+        format!("/api/v1/namespaces/{namespace}/pods/{slot}-prosody-0").parse().ok()
+    }
+
+    /// Whether what this watch tells is not left as it is.
+    pub(crate) fn spoils_watches(&self, uri: &Uri) -> bool {
+        // Of what runs nothing is dropped: else no fleet would be there at all, and nobody need look for the bug.
+        let runs = ["/pods", "/statefulsets", "/deployments", "/nodes"];
+        self.bug == Some(Sabotage::DropWatchEvent) && !runs.iter().any(|plural| uri.path().ends_with(plural))
+    }
+
+    /// Whether a line of a watch is never seen.
+    pub(crate) fn swallows(&mut self, line: &[u8]) -> bool {
+        let changes = [&br#"{"type":"MODIFIED""#[..], br#"{"type":"DELETED""#];
+        if !changes.iter().any(|begin| line.starts_with(begin)) {
+            return false;
+        }
+        self.counter += 1;
+        self.counter.is_multiple_of(DROPPED)
     }
 
     /// Whether the answer to this read is not left as it is.

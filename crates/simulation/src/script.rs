@@ -24,7 +24,7 @@ pub struct Script {
 /// Who is on the fleet when the change comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum People {
-    /// As many of all bridges and recorders, in percent, have people on them, who stay as long as the change is tried.
+    /// As many of all bridges, recorders and shards, in percent, have people, who stay as long as the change is tried.
     Sit(u64),
     /// Callers come and go: so many conferences at once.
     Call(u32),

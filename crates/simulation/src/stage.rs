@@ -179,6 +179,7 @@ impl Stage {
             Tally::one(&mut self.tally.changes, kind);
         }
         self.guard.want(objects(&after));
+        self.looked_at(&after).await?;
         for trouble in &script.troubles[1] {
             tokio::time::sleep(BREATH).await;
             self.run(&after, trouble).await?;
@@ -220,15 +221,19 @@ impl Stage {
     }
 
     fn people_sit_down(&mut self, percent: u64) {
-        let mut dice = Dice::new(self.seed.wrapping_add(77));
-        for (cluster, pod) in self.pods() {
-            let can_have = pod.contains("-jvb-") || pod.contains("-jibri-");
-            if can_have && dice.comes(percent) && self.sandbox.world().set_load(cluster, NAMESPACE, &pod, 2, 9).is_ok()
-            {
-                self.crowd.push((cluster, pod));
+        for (salt, kinds) in [(77, &["-jvb-", "-jibri-"][..]), (78, &["-jicofo-"])] {
+            let mut dice = Dice::new(self.seed.wrapping_add(salt));
+            for (cluster, pod) in self.pods() {
+                let can_have = kinds.iter().any(|kind| pod.contains(kind));
+                if can_have
+                    && dice.comes(percent)
+                    && self.sandbox.world().set_load(cluster, NAMESPACE, &pod, 2, 9).is_ok()
+                {
+                    self.crowd.push((cluster, pod));
+                }
             }
         }
-        self.trace.say(format!("people are on {} bridges and recorders", self.crowd.len()));
+        self.trace.say(format!("people are on {} bridges, recorders and shards", self.crowd.len()));
     }
 
     pub(crate) async fn people_leave(&mut self) -> Result<(), Violation> {

@@ -15,10 +15,14 @@ fn daemons_can_be_left_alone() {
 
 /// Else a soak that ends well would prove nothing.
 #[test]
-fn a_planted_bug_is_noticed() {
-    let bug = Sabotage::GateMediaOnReadiness;
-    let Err(spoilt) = soak(Soak { seed: 3, hours: 1, sabotage: Some(bug) }, |_| {}) else {
-        panic!("nobody noticed {}", bug.name());
-    };
-    assert!(spoilt.violations.iter().any(|it| it.promise == Promise::MediaUngated), "{spoilt}");
+fn planted_bugs_are_noticed() {
+    for (bug, seed, promise) in [
+        (Sabotage::GateMediaOnReadiness, 3, Promise::MediaUngated),
+        (Sabotage::DropWatchEvent, 1, Promise::NothingOverlooked),
+    ] {
+        let Err(spoilt) = soak(Soak { seed, hours: 1, sabotage: Some(bug) }, |_| {}) else {
+            panic!("nobody noticed {}", bug.name());
+        };
+        assert!(spoilt.violations.iter().any(|it| it.promise == promise), "{}: {spoilt}", bug.name());
+    }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use http::{Method, StatusCode};
@@ -93,6 +94,12 @@ impl Jicofo {
 
     pub(crate) fn set_load(&self, load: Load) {
         self.state().load = load;
+    }
+
+    /// Conferences that began at least so long ago; those put there by hand have no beginning.
+    pub(crate) fn lasting(&self, since: Duration) -> u64 {
+        let state = self.state();
+        state.load.conferences + state.meetings.lasting(since)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -29,12 +29,18 @@ pub(crate) struct Move {
 /// All conferences.
 #[derive(Debug, Default)]
 pub(crate) struct Meetings {
-    by_room: BTreeMap<String, Vec<Session>>,
+    by_room: BTreeMap<String, Meeting>,
     moves: Vec<Move>,
     missing: BTreeMap<u64, Instant>,
     pub(crate) created: u64,
     pub(crate) lost_bridges: u64,
     people: u64,
+}
+
+#[derive(Debug)]
+struct Meeting {
+    begun: Instant,
+    sessions: Vec<Session>,
 }
 
 impl Meetings {
@@ -45,21 +51,20 @@ impl Meetings {
         bridges: &[(String, BridgePresence)],
         wish: Wish<'_>,
     ) -> Option<Arc<Seats>> {
-        let sessions = self.by_room.get(room).map_or(&[][..], Vec::as_slice);
+        let sessions = self.by_room.get(room).map_or(&[][..], |meeting| &meeting.sessions);
         let seats = choose(bridges, sessions, wish)?;
         if !self.by_room.contains_key(room) {
             self.created += 1;
-            self.by_room.insert(room.to_owned(), Vec::new());
+            self.by_room.insert(room.to_owned(), Meeting { begun: Instant::now(), sessions: Vec::new() });
         }
-        let sessions = self.by_room.get_mut(room)?;
-        add(sessions, &seats, 1);
+        add(&mut self.by_room.get_mut(room)?.sessions, &seats, 1);
         self.people += 1;
         Some(seats)
     }
 
     /// Lets a person go; the conference ends with its last one.
     pub(crate) fn leave(&mut self, room: &str, seats: u64) {
-        let Some(sessions) = self.by_room.get_mut(room) else { return };
+        let Some(Meeting { sessions, .. }) = self.by_room.get_mut(room) else { return };
         if let Some(session) = sessions.iter_mut().find(|session| session.seats.id == seats) {
             session.take(1);
             self.people -= 1;
@@ -78,7 +83,7 @@ impl Meetings {
         said_goodbye: impl Fn(u64) -> bool,
     ) -> BTreeSet<u64> {
         let there: BTreeSet<u64> = bridges.iter().map(|(_, bridge)| bridge.seats.id).collect();
-        let sessions = self.by_room.values().flatten();
+        let sessions = self.by_room.values().flat_map(|meeting| &meeting.sessions);
         let missing: BTreeMap<u64, bool> = sessions
             .filter(|session| !there.contains(&session.seats.id))
             .map(|session| {
@@ -99,12 +104,12 @@ impl Meetings {
             return lost;
         }
         self.lost_bridges += lost.len() as u64;
-        for sessions in self.by_room.values_mut() {
+        for Meeting { sessions, .. } in self.by_room.values_mut() {
             let gone = sessions.iter().filter(|session| lost.contains(&session.seats.id));
             self.people -= gone.map(Session::people).sum::<u64>();
             sessions.retain(|session| !lost.contains(&session.seats.id));
         }
-        self.by_room.retain(|_, sessions| !sessions.is_empty());
+        self.by_room.retain(|_, meeting| !meeting.sessions.is_empty());
         self.missing.retain(|id, _| !lost.contains(id));
         lost
     }
@@ -124,7 +129,7 @@ impl Meetings {
         relays: bool,
     ) -> (u64, u64) {
         let (mut people, mut conferences) = (0, 0);
-        for (room, sessions) in &mut self.by_room {
+        for (room, Meeting { sessions, .. }) in &mut self.by_room {
             if people >= most {
                 break;
             }
@@ -158,13 +163,13 @@ impl Meetings {
 
     /// Conferences and their sizes.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.by_room.iter().map(|(room, sessions)| (room.as_str(), sessions.iter().map(Session::people).sum()))
+        self.by_room.iter().map(|(room, meeting)| (room.as_str(), meeting.sessions.iter().map(Session::people).sum()))
     }
 
     /// People by bridge.
     pub(crate) fn by_bridge(&self) -> BTreeMap<u64, u64> {
         let mut counts = BTreeMap::new();
-        for session in self.by_room.values().flatten() {
+        for session in self.by_room.values().flat_map(|meeting| &meeting.sessions) {
             *counts.entry(session.seats.id).or_default() += session.people();
         }
         counts
@@ -172,6 +177,11 @@ impl Meetings {
 
     pub(crate) fn conferences(&self) -> u64 {
         self.by_room.len() as u64
+    }
+
+    /// Conferences that began at least so long ago.
+    pub(crate) fn lasting(&self, since: Duration) -> u64 {
+        self.by_room.values().filter(|meeting| meeting.begun.elapsed() >= since).count() as u64
     }
 
     pub(crate) const fn people(&self) -> u64 {

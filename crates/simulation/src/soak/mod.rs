@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::dice::Dice;
 use crate::fleets::Made;
 use crate::log::Log;
+use crate::onlooker::left_to_do;
 use crate::promise::{Promise, Violation};
 use crate::script::{People, Script};
 use crate::stage::{Stage, load, objects};
@@ -38,6 +39,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 const TROUBLED: Duration = Duration::from_secs(40 * 60);
 /// Within so much time after the last trouble everything is as it should be.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// So often somebody looks again at what is left to do.
+const LOOKS: u32 = 5;
+/// After so long.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(30);
 /// Conferences at once.
 const PEAK: u32 = 10;
 /// Requests of both daemons in an hour: Leases every few seconds, watches, and what troubles cost.
@@ -249,6 +254,7 @@ impl Course {
             keeper.start(&self.stage)?;
         }
         let settled = self.content("the hour's troubles are over", false).await?;
+        self.nothing_overlooked().await?;
         sleep_until(begun + HOUR).await;
         let (requests, writes) = self.stage.guard.take_counts();
         if requests > MOST_REQUESTS {
@@ -307,6 +313,32 @@ impl Course {
         Ok(begun.elapsed())
     }
 
+    /// Somebody who looks for himself finds nothing to do either, but what waits for people. What he sees once may have
+    /// become possible a moment ago; what he sees again and again is overlooked.
+    async fn nothing_overlooked(&mut self) -> Result<(), Violation> {
+        let loaded = load(&self.made)?;
+        let mut left = left_to_do(&self.stage.looked_at(&loaded).await?);
+        for _ in 0..LOOKS {
+            let fought: BTreeSet<String> = self
+                .leaders()
+                .iter()
+                .flat_map(|state| state.fighting.iter().map(|it| format!("{}: {}", it.cluster, it.object)))
+                .collect();
+            left.retain(|object| !fought.contains(object));
+            if left.is_empty() {
+                return Ok(());
+            }
+            sleep(BETWEEN_LOOKS).await;
+            let now = left_to_do(&self.stage.looked_at(&loaded).await?);
+            left.retain(|object| now.contains(object));
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        let left = left.into_iter().collect::<Vec<_>>().join(", ");
+        Err(Promise::NothingOverlooked.broken(format!("all is well, say the daemons, and they leave as it is: {left}")))
+    }
+
     /// What the daemons hold when nothing happens. Connections are cut once, since those that nobody uses are kept for
     /// ever here: they have a time-out by the machine's clock.
     async fn held(&mut self) -> Result<Held, Violation> {
@@ -325,11 +357,13 @@ impl Course {
 
     /// Looks through all that was said since it was asked last.
     fn nothing_leaked(&mut self) -> Result<(), Violation> {
-        self.stage.said = self.log.take();
+        self.stage.said.push_str(&self.log.take());
         for keeper in &mut self.keepers {
             self.stage.said.push_str(&keeper.said());
         }
-        self.stage.nothing_leaked()
+        let searched = self.stage.nothing_leaked();
+        self.stage.said.clear();
+        searched
     }
 
     fn connections(&self) -> usize {
