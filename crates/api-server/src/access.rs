@@ -1,12 +1,11 @@
 //! Who may do what, for what is decided before a request reaches the server: the stored roles and bindings say it.
 
-use std::sync::Arc;
-
 use serde_json::Value as Json;
 
+use crate::admission::Surroundings;
 use crate::error::ApiError;
-use crate::kinds::{self, Kind};
-use crate::request::{Answer, Request, User, Verb};
+use crate::kinds;
+use crate::request::User;
 use crate::server::ApiServer;
 
 /// Something that somebody wants to do.
@@ -50,10 +49,15 @@ pub(crate) fn is_master(user: &User) -> bool {
 
 /// The rules that hold for the user: those of the cluster, and those of a namespace.
 pub(crate) fn rules(server: &ApiServer, user: &User, namespace: Option<&str>) -> Vec<Json> {
+    server.with_all(|around| rules_within(around, user, namespace))
+}
+
+/// The same where the cluster is at hand already.
+pub(crate) fn rules_within(around: &dyn Surroundings, user: &User, namespace: Option<&str>) -> Vec<Json> {
     let mut rules = Vec::new();
-    let mut bindings = list(server, &kinds::CLUSTER_ROLE_BINDING, None);
+    let mut bindings = around.list(&kinds::CLUSTER_ROLE_BINDING, None);
     if namespace.is_some() {
-        bindings.extend(list(server, &kinds::ROLE_BINDING, namespace));
+        bindings.extend(around.list(&kinds::ROLE_BINDING, namespace));
     }
     for binding in bindings.iter().filter(|binding| binds(binding, user)) {
         let reference = &binding["roleRef"];
@@ -61,19 +65,11 @@ pub(crate) fn rules(server: &ApiServer, user: &User, namespace: Option<&str>) ->
             Some("ClusterRole") => (&kinds::CLUSTER_ROLE, None),
             _ => (&kinds::ROLE, namespace),
         };
-        let role = Request::new(Verb::Get, kind, within, reference["name"].as_str());
-        if let Ok(Answer::Object { object, .. }) = server.call(role) {
-            rules.extend(object["rules"].as_array().into_iter().flatten().cloned());
+        if let Some(role) = around.get(kind, within, reference["name"].as_str().unwrap_or_default()) {
+            rules.extend(role["rules"].as_array().into_iter().flatten().cloned());
         }
     }
     rules
-}
-
-fn list(server: &ApiServer, kind: &'static Kind, namespace: Option<&str>) -> Vec<Arc<Json>> {
-    match server.call(Request::new(Verb::List, kind, namespace, None)) {
-        Ok(Answer::List { items, .. }) => items,
-        _ => Vec::new(),
-    }
 }
 
 fn binds(binding: &Json, user: &User) -> bool {
@@ -92,7 +88,8 @@ fn binds(binding: &Json, user: &User) -> bool {
     })
 }
 
-fn covers(rule: &Json, action: Action<'_>) -> bool {
+/// Whether a rule allows it.
+pub(crate) fn covers(rule: &Json, action: Action<'_>) -> bool {
     let texts = |key: &str| rule[key].as_array().into_iter().flatten().filter_map(Json::as_str);
     let resource = match action.subresource {
         Some(subresource) => format!("{}/{subresource}", action.resource),

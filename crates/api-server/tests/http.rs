@@ -156,6 +156,83 @@ async fn a_token_of_an_account_is_the_account_until_it_expires_or_the_account_go
     assert_eq!(who(&token).await.0, 401);
 }
 
+#[tokio::test(start_paused = true)]
+async fn namespaces_of_the_cluster_itself_stay() {
+    let client = client(server(), Hooks::default());
+    for name in ["default", "kube-system", "kube-public"] {
+        let path = format!("/api/v1/namespaces/{name}");
+        let (code, refused) = support::send(&client, request("DELETE", &path, None)).await.unwrap();
+        let message = format!("namespaces {name:?} is forbidden: this namespace may not be deleted");
+        assert_eq!((code, refused["message"].as_str()), (403, Some(message.as_str())));
+        assert_eq!(get(&client, &path).await.1["status"]["phase"], "Active");
+    }
+    assert_eq!(support::send(&client, request("DELETE", "/api/v1/namespaces", None)).await.unwrap().0, 405);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_grants_what_he_may_not_do_himself() {
+    let hooks = Hooks::default();
+    hooks.users.insert("t", User { name: "jane".to_owned(), groups: vec!["ops".to_owned()] });
+    let client = client(server(), hooks);
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let (roles, bindings) =
+        (format!("{rbac}/namespaces/default/roles"), format!("{rbac}/namespaces/default/rolebindings"));
+    let role = |name: &str, resource: &str, verbs: &[&str]| {
+        let rules = json!([{ "apiGroups": [""], "resources": [resource], "verbs": verbs }]);
+        json!({ "metadata": { "name": name }, "rules": rules })
+    };
+    let binding = |name: &str, kind: &str, of: &str| {
+        let group = "rbac.authorization.k8s.io";
+        json!({
+            "metadata": { "name": name },
+            "roleRef": { "apiGroup": group, "kind": kind, "name": of },
+            "subjects": [{ "apiGroup": group, "kind": "User", "name": "jane" }],
+        })
+    };
+    let admin = |path: &str, body: &Json| support::send(&client, request("POST", path, Some(body)));
+    let jane = |path: &str, body: &Json| support::send(&client, with_token(request("POST", path, Some(body)), "t"));
+
+    let mut hers = role("hers", "pods", &["get"]);
+    let writes = json!({
+        "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["create", "patch"],
+    });
+    hers["rules"].as_array_mut().unwrap().push(writes);
+    assert_eq!(admin(&roles, &hers).await.unwrap().0, 201);
+    assert_eq!(admin(&bindings, &binding("hers", "Role", "hers")).await.unwrap().0, 201);
+
+    assert_eq!(jane(&roles, &role("same", "pods", &["get"])).await.unwrap().0, 201);
+    let (code, refused) = jane(&roles, &role("more", "pods", &["get", "delete"])).await.unwrap();
+    let message = "roles.rbac.authorization.k8s.io \"more\" is forbidden: user \"jane\" (groups=[\"ops\" \
+                   \"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n\
+                   {APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"delete\"]}";
+    assert_eq!((code, refused["message"].as_str()), (403, Some(message)));
+    let grown = json!({ "rules": [{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }] });
+    let mut patch = with_token(request("PATCH", &format!("{roles}/same"), Some(&grown)), "t");
+    patch.headers_mut().insert("content-type", "application/merge-patch+json".parse().unwrap());
+    assert_eq!(support::send(&client, patch).await.unwrap().0, 403);
+
+    assert_eq!(jane(&bindings, &binding("same", "Role", "same")).await.unwrap().0, 201);
+    assert_eq!(jane(&bindings, &binding("all", "ClusterRole", "cluster-admin")).await.unwrap().0, 403);
+    let (code, refused) = jane(&bindings, &binding("none", "ClusterRole", "nothing")).await.unwrap();
+    assert_eq!(
+        (code, refused["message"].as_str()),
+        (404, Some("clusterroles.rbac.authorization.k8s.io \"nothing\" not found"))
+    );
+
+    // Who may bind and escalate needs no rights of his own.
+    let free = json!({
+        "metadata": { "name": "free" },
+        "rules": [{
+            "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "clusterroles"],
+            "verbs": ["bind", "escalate"], "resourceNames": ["more", "cluster-admin"],
+        }],
+    });
+    assert_eq!(admin(&roles, &free).await.unwrap().0, 201);
+    assert_eq!(admin(&bindings, &binding("free", "Role", "free")).await.unwrap().0, 201);
+    assert_eq!(jane(&bindings, &binding("all", "ClusterRole", "cluster-admin")).await.unwrap().0, 201);
+    assert_eq!(jane(&roles, &role("more", "pods", &["delete"])).await.unwrap().0, 201);
+}
+
 #[tokio::test]
 async fn over_tcp_strangers_are_anonymous() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -107,7 +107,10 @@ impl Refusal {
             ErrorKind::Quota(shorten(message.get(at..).unwrap_or_default()))
         } else if let Some(at) = message.find("violates PodSecurity") {
             ErrorKind::PodSecurity(shorten(message.get(at..).unwrap_or_default()))
-        } else if message.contains("cannot") && message.contains("resource") || message.is_empty() {
+        } else if message.contains("cannot") && message.contains("resource")
+            || message.contains("attempting to grant RBAC permissions not currently held")
+            || message.is_empty()
+        {
             ErrorKind::Forbidden { verb: asked.verb.to_owned(), resource: asked.resource.to_owned() }
         } else {
             ErrorKind::Admission(self.words(asked))
@@ -197,6 +200,7 @@ mod tests {
     fn refusals_are_told_apart() {
         let status = |reason: &str, message: &str| json!({ "kind": "Status", "reason": reason, "message": message });
         let forbidden = "services \"x\" is forbidden: User \"u\" cannot patch resource \"services\" in API group \"\"";
+        let granting = "roles.rbac.authorization.k8s.io \"x\" is forbidden: user \"u\" (groups=[\"g\"]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"get\"]}";
         let quota = "services \"x\" is forbidden: exceeded quota: q, requested: services=1, used: services=1";
         let taken = "Service \"x\" is invalid: spec.ports[0].nodePort: Invalid value: 30000: provided port is already allocated";
         let webhook = "admission webhook \"v.example.org\" denied the request: no";
@@ -205,6 +209,11 @@ mod tests {
             (
                 403,
                 status("Forbidden", forbidden),
+                ErrorKind::Forbidden { verb: "patch".into(), resource: "services".into() },
+            ),
+            (
+                403,
+                status("Forbidden", granting),
                 ErrorKind::Forbidden { verb: "patch".into(), resource: "services".into() },
             ),
             (403, status("Forbidden", quota), ErrorKind::Quota(quota[quota.find("exceeded").unwrap()..].into())),

@@ -3,6 +3,7 @@
 mod allocate;
 mod causes;
 mod defaults;
+mod escalation;
 mod names;
 mod pod_security;
 mod pods;
@@ -69,6 +70,9 @@ pub fn default(object: &mut Json, kind: &'static Kind) {
 /// Why not: 422 with all causes, 403 for quotas, priorities and Pod Security.
 pub fn admit(object: &mut Json, attempt: &Attempt<'_>, warnings: &mut Vec<String>) -> Result<(), ApiError> {
     let whole = attempt.subresource.is_none();
+    if whole {
+        escalation::check(object, attempt)?;
+    }
     if whole && attempt.kind == &POD {
         pods::complete(object, attempt)?;
     }

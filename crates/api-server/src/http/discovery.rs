@@ -8,7 +8,7 @@ use super::media::Shape;
 use super::openapi;
 use super::render::{document, text};
 use super::target::{REVIEWS, groups};
-use crate::kinds::Kind;
+use crate::kinds::{Kind, NAMESPACE};
 use crate::schema;
 use crate::server::ApiServer;
 
@@ -95,6 +95,11 @@ fn group((group, version, _): &Group) -> Json {
 /// The verbs of a kind's collection and objects.
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
+/// Those of one kind.
+fn verbs(kind: &Kind) -> Vec<&'static str> {
+    VERBS.into_iter().filter(|verb| kind != &NAMESPACE || *verb != "deletecollection").collect()
+}
+
 /// A subresource's kind and its verbs.
 fn subresource(name: &str) -> (&'static str, &'static str, &'static str, &'static [&'static str]) {
     match name {
@@ -117,7 +122,7 @@ fn resources((group, version, kinds): &Group) -> Json {
             "singularName": kind.singular,
             "namespaced": kind.namespaced,
             "kind": kind.name,
-            "verbs": VERBS,
+            "verbs": verbs(kind),
         });
         if !kind.short.is_empty() {
             resource["shortNames"] = kind.short.into();
@@ -193,7 +198,7 @@ fn aggregated_kind(kind: &Kind) -> Json {
         "responseKind": own,
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
-        "verbs": VERBS,
+        "verbs": verbs(kind),
     });
     for (key, list) in [("shortNames", kind.short), ("categories", kind.categories)] {
         if !list.is_empty() {

@@ -20,6 +20,7 @@ use super::target::{self, Place, Resource, Target};
 use super::{Hooks, discovery, json as reader, protobuf, query, relay, reviews, token};
 use crate::access;
 use crate::error::ApiError;
+use crate::kinds::NAMESPACE;
 use crate::request::{FieldValidation, PatchType, Request, User, Verb};
 use crate::server::ApiServer;
 
@@ -209,6 +210,8 @@ fn objects(parts: &Parts, body: &[u8], line: &RequestLine, resource: Resource) -
         "update" if place.name.is_some() => Verb::Update,
         "patch" if place.name.is_some() => Verb::Patch(media::patch(&parts.headers, kind)?),
         "delete" if place.subresource.is_none() => Verb::Delete,
+        // A real server deletes only one namespace at a time.
+        "deletecollection" if kind == &NAMESPACE => return Err(not_allowed()),
         "deletecollection" if place.namespace.is_some() || !kind.namespaced => Verb::DeleteCollection,
         _ => return Err(not_allowed()),
     };

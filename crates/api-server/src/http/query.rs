@@ -53,8 +53,12 @@ pub(super) fn read(query: &str, verb: Verb, user_agent: &str) -> Result<Paramete
 
 /// What only some verbs take.
 pub(super) fn check(query: &str, verb: Verb) -> Result<(), ApiError> {
-    let Verb::Patch(patch) = verb else { return Ok(()) };
     let given = |name: &str| pairs(query).any(|(key, value)| key == name && !value.is_empty());
+    let patch = match verb {
+        Verb::Patch(patch) => patch,
+        Verb::List => return check_match(query),
+        _ => return Ok(()),
+    };
     if patch == PatchType::Apply && !given("fieldManager") {
         let message = "Required value: is required for apply patch";
         return Err(invalid(options(verb), "fieldManager", "FieldValueRequired", message));
@@ -64,6 +68,41 @@ pub(super) fn check(query: &str, verb: Verb) -> Result<(), ApiError> {
         return Err(invalid(options(verb), "force", "FieldValueForbidden", message));
     }
     Ok(())
+}
+
+/// Which versions a list may be of is said only with a version, and not where a list is continued.
+fn check_match(query: &str) -> Result<(), ApiError> {
+    let given = |name: &str| pairs(query).find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value);
+    let Some(wanted) = given("resourceVersionMatch") else { return Ok(()) };
+    let version = given("resourceVersion");
+    let forbidden = |why: &str| ("FieldValueForbidden", format!("Forbidden: resourceVersionMatch {why}"));
+    let mut wrong = Vec::new();
+    if version.is_none() {
+        wrong.push(forbidden("is forbidden unless resourceVersion is provided"));
+    }
+    if given("continue").is_some() {
+        wrong.push(forbidden("is forbidden when continue is provided"));
+    }
+    if !matches!(wanted.as_str(), "Exact" | "NotOlderThan") {
+        let message = format!("Unsupported value: {wanted:?}: supported values: \"Exact\", \"NotOlderThan\", \"\"");
+        wrong.push(("FieldValueNotSupported", message));
+    }
+    if wanted == "Exact" && version.as_deref() == Some("0") {
+        wrong.push(forbidden("\"exact\" is forbidden for resourceVersion \"0\""));
+    }
+    let field = "resourceVersionMatch";
+    let said: Vec<String> = wrong.iter().map(|(_, message)| format!("{field}: {message}")).collect();
+    let said = match said.as_slice() {
+        [] => return Ok(()),
+        [one] => one.clone(),
+        several => format!("[{}]", several.join(", ")),
+    };
+    let causes: Vec<Json> = wrong
+        .into_iter()
+        .map(|(reason, message)| serde_json::json!({ "reason": reason, "message": message, "field": field }))
+        .collect();
+    let details = serde_json::json!({ "group": "meta.k8s.io", "kind": "ListOptions", "causes": causes });
+    Err(ApiError::new(422, "Invalid", format!("ListOptions.meta.k8s.io \"\" is invalid: {said}")).with(details))
 }
 
 /// What a server calls the query of a request.
@@ -176,6 +215,29 @@ mod tests {
         assert!(check("force=true", apply).unwrap_err().message.contains("fieldManager: Required value"));
         assert_eq!(check("fieldManager=x&force=true", apply), Ok(()));
         assert!(check("force=true", Verb::Patch(PatchType::Merge)).unwrap_err().message.contains("force: Forbidden"));
+    }
+
+    #[test]
+    fn a_match_needs_a_version_and_no_continuation() {
+        for fine in
+            ["resourceVersion=7&resourceVersionMatch=Exact", "resourceVersion=0&resourceVersionMatch=NotOlderThan"]
+        {
+            assert_eq!(check(fine, Verb::List), Ok(()), "{fine}");
+        }
+        let refused = check("resourceVersionMatch=Exact", Verb::List).unwrap_err();
+        assert_eq!(
+            (refused.code, refused.message.as_str()),
+            (
+                422,
+                "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is \
+                 forbidden unless resourceVersion is provided"
+            )
+        );
+        for wrong in ["resourceVersion=0&resourceVersionMatch=Exact", "resourceVersion=7&resourceVersionMatch=Some"] {
+            assert_eq!(check(wrong, Verb::List).unwrap_err().code, 422, "{wrong}");
+        }
+        let both = check("resourceVersionMatch=NotOlderThan&continue=x", Verb::List).unwrap_err();
+        assert_eq!(both.details["causes"].as_array().map(Vec::len), Some(2));
     }
 
     #[test]

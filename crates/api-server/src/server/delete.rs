@@ -15,8 +15,14 @@ use crate::store::text;
 /// Kinds of which a deletion returns the object as it was last, and not a Status.
 const RETURNED: [&str; 5] = ["PersistentVolumeClaim", "Pod", "ResourceQuota", "Service", "ServiceAccount"];
 
+/// Namespaces without which there is no cluster.
+const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
 impl Call<'_> {
     pub(super) fn delete(&self, state: &mut State) -> Result<Answer, ApiError> {
+        if self.request.kind == &NAMESPACE && IMMORTAL.contains(&self.name()) {
+            return Err(self.forbidden(self.name(), "this namespace may not be deleted"));
+        }
         let key = self.key();
         let old = state.store.get(self.request.kind, &key).ok_or_else(|| self.not_found(self.name()))?;
         self.preconditions(&old)?;

@@ -110,6 +110,10 @@ impl ApiServer {
         look(&self.state().store)
     }
 
+    pub(crate) fn with_all<T>(&self, look: impl FnOnce(&dyn Surroundings) -> T) -> T {
+        look(&*self.state())
+    }
+
     /// Forgets the history: watches that have not caught up end with 410.
     pub fn compact(&self) {
         self.state().store.compact();
