@@ -19,7 +19,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The fleet without its pool in Asia; without its cluster too.
 fn without_asia(cluster_too: bool) -> String {
-    let lines = FLEET.lines().filter(|line| !line.contains("asia:") && !(cluster_too && line.contains("sin:")));
+    let lines = FLEET.lines().filter(|line| !(line.contains("asia:") || cluster_too && line.contains("sin:")));
     lines.map(|line| format!("{line}\n")).collect()
 }
 
