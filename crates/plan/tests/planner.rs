@@ -158,7 +158,7 @@ impl Stage {
             mucs_joined: connected,
         };
         let said = Known::Yes(Seen { value, source: Source::Daemon, as_of: at(second) });
-        self.world.observed.bridges.insert((eu(), Index(index)), said);
+        self.world.observed.bridges.insert((cluster("frankfurt"), eu(), Index(index)), said);
     }
 
     /// A jicofo that lists all bridges but this one.
