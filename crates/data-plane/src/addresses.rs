@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use fleet::{Advertise, AdvertiseFallback, BridgeExpose, Bridges, Fleet, Pool};
+use fleet::{Advertise, AdvertiseFallback, BridgeExpose, Bridges, Fleet, Index, Pool};
 use manifest::build::Metadata;
 use manifest::{Kind, Names, Part, Surroundings, UnitBuilder};
 use serde_json::{Map, Value as Json, json};
@@ -41,6 +41,16 @@ fn known(fleet: &Fleet, surroundings: &Surroundings, pool: &Pool) -> Option<BTre
         }
     };
     Some(lines.into_iter().filter(|(_, ips): &(String, Vec<IpAddr>)| !ips.is_empty()).collect())
+}
+
+/// Whether a bridge on that node finds nothing to advertise, and waits for it.
+pub(crate) fn are_lacking(fleet: &Fleet, surroundings: &Surroundings, pool: &Pool, index: Index, node: &str) -> bool {
+    let bridges = &pool.bridges;
+    let own = Names(&fleet.name).bridge(&pool.name, index);
+    let key = if bridges.expose == BridgeExpose::LoadBalancer { own.as_str() } else { node };
+    let set = bridges.workload.env.keys().any(|name| name.as_str() == "JVB_ADVERTISE_IPS");
+    let lines = known(fleet, surroundings, pool);
+    !set && fallback(bridges).is_empty() && lines.is_some_and(|lines| !lines.contains_key(key))
 }
 
 /// What the file says without any help of a cluster.
@@ -123,7 +133,6 @@ fn joined(ips: &[IpAddr]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fleet::Index;
     use manifest::{UnitId, testing};
 
     use super::*;
@@ -171,6 +180,25 @@ mod tests {
         assert!(!are_private(bridges));
         assert_eq!(fallback(bridges), "203.0.113.1");
         assert_eq!(data(&fleet, &Surroundings::default()), Some(Json::Null));
+    }
+
+    #[test]
+    fn a_bridge_waits_where_it_has_neither_a_line_nor_a_fallback() {
+        let mut fleet = testing::split();
+        let mut surroundings = Surroundings::default();
+        let lacking = |fleet: &Fleet, surroundings: &Surroundings, node: &str| {
+            are_lacking(fleet, surroundings, &fleet.data.pools[0], Index(0), node)
+        };
+        assert!(!lacking(&fleet, &surroundings, "n1"), "nobody knows");
+        let nodes = BTreeMap::from([("n1".to_owned(), vec![ip("203.0.113.1")])]);
+        surroundings.nodes.insert(fleet.data.pools[0].name.clone(), Some(nodes));
+        assert!(!lacking(&fleet, &surroundings, "n1"));
+        assert!(lacking(&fleet, &surroundings, "n2"));
+        let mut set = fleet.clone();
+        testing::set_env(&mut set.data.pools[0].bridges.workload, "JVB_ADVERTISE_IPS", "203.0.113.2");
+        assert!(!lacking(&set, &surroundings, "n2"));
+        fleet.data.pools[0].bridges.advertise_fallback = AdvertiseFallback::Address(ip("203.0.113.2"));
+        assert!(!lacking(&fleet, &surroundings, "n2"));
     }
 
     #[test]

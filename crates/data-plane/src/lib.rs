@@ -88,5 +88,11 @@ pub fn xmpp_login(fleet: &Fleet, pool: &Pool) -> Login {
     servers::login(fleet, pool)
 }
 
+/// Whether a bridge that runs on that node finds nothing to advertise, and waits until there is something.
+#[must_use]
+pub fn lacks_address(fleet: &Fleet, surroundings: &Surroundings, pool: &Pool, index: Index, node: &str) -> bool {
+    addresses::are_lacking(fleet, surroundings, pool, index, node)
+}
+
 #[cfg(test)]
 mod tests;

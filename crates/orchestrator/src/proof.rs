@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet::{Fleet, Index, Pool, ShardName, Slot};
-use manifest::{Allocations, Desired, Endpoint, Names, UnitId};
+use fleet::{Advertise, BridgeExpose, Fleet, Index, Pool, ShardName, Slot};
+use manifest::{Allocations, Desired, Endpoint, Kind, Names, Surroundings, UnitId};
 use plan::{BridgeView, ClusterView, Known, Live, LivePod, Observed, Occupant, PodPhase, Policy};
 
 use crate::report::{Drained, EndpointStatus, Missing, Proof, SlotProof, Unhealthy, Witness};
+use crate::wire::Balanced;
 
 /// Everything that a proof is made from.
 pub(crate) struct Evidence<'a> {
@@ -15,6 +16,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) allocations: &'a Allocations,
     pub(crate) desired: &'a Desired,
     pub(crate) endpoints: &'a BTreeMap<ShardName, BTreeMap<Slot, Endpoint>>,
+    /// What was rendered with: whether bridges know what to advertise.
+    pub(crate) surroundings: &'a Surroundings,
     pub(crate) observed: &'a Observed,
     pub(crate) witness: Witness,
     /// What this run is about: bridges of other clusters are neither missed nor foreign.
@@ -228,8 +231,36 @@ impl Evidence<'_> {
             Some(PodPhase::Waiting(why)) => Some((format!("its pod does not run: {why}"), None)),
             Some(PodPhase::Terminating) => Some(("its pod is ending".to_owned(), None)),
             Some(PodPhase::Ended) => Some(("its pod has ended".to_owned(), None)),
-            Some(PodPhase::Ready | PodPhase::Running) => None,
+            Some(PodPhase::Running) => self.explain_address(pool, index, pod?, view),
+            Some(PodPhase::Ready) => None,
         }
+    }
+
+    /// Why a bridge has nothing to advertise, if that is what it waits for.
+    fn explain_address(&self, pool: &Pool, index: Index, pod: &LivePod, view: &ClusterView) -> Option<Complaint> {
+        let node = pod.node.as_deref()?;
+        if !data_plane::lacks_address(self.fleet, self.surroundings, pool, index, node) {
+            return None;
+        }
+        if pool.bridges.expose != BridgeExpose::LoadBalancer {
+            let ways: Vec<String> = pool.bridges.advertise.iter().map(name_of).collect();
+            let ways = if ways.is_empty() { "address to advertise".to_owned() } else { ways.join(" and no ") };
+            let hint =
+                "set bridges.advertise (internal_ip, an annotation, a map of nodes) or bridges.advertise_fallback";
+            return Some((format!("it waits for its address: node {node} has no {ways}"), Some(hint.to_owned())));
+        }
+        let name = Names(&self.fleet.name).bridge(&pool.name, index);
+        let service = view.objects.values().find(|live| live.object.kind == Kind::Service && live.object.name == name);
+        let host = service.and_then(|live| live.body.read::<Balanced>()).and_then(|balanced| balanced.host());
+        Some(match host {
+            Some(host) => (
+                format!(
+                    "it waits for its address: its load balancer has the name {host}, and browsers need an address"
+                ),
+                Some("set bridges.advertise_fallback to an address of it, or expose bridges in another way".to_owned()),
+            ),
+            None => ("it waits for its address: its load balancer has none yet".to_owned(), None),
+        })
     }
 
     /// Why a jicofo does not list a bridge, from the outside in.
@@ -272,5 +303,112 @@ impl Evidence<'_> {
         }
         let hint = "look for another bridge of the same nickname, or for a brewery of another name".to_owned();
         (format!("it is connected, yet jicofo of {id} does not list {nickname}"), Some(hint))
+    }
+}
+
+/// A way to find a node's address, as the file names it.
+fn name_of(way: &Advertise) -> String {
+    match way {
+        Advertise::ExternalIp => "external_ip".to_owned(),
+        Advertise::InternalIp => "internal_ip".to_owned(),
+        Advertise::Annotation(name) => format!("annotation {name}"),
+        Advertise::Map(_) => "entry in the map".to_owned(),
+        Advertise::Static(_) => "static address".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use manifest::{Body, ObjectRef};
+    use plan::{LiveBody, LiveObject, Seen, SlotView, Source};
+    use serde_json::json;
+
+    use super::*;
+
+    const FLEET: &str = "
+fleet: meet
+url: https://meet.example.org
+release: stable-11146-2
+clusters: { hq: { context: hq }, fra: { context: fra } }
+control: { cluster: hq, shards: { alpha: {} }, xmpp: { expose: load_balancer } }
+data: { home: fra, pools: { eu: { cluster: fra, bridges: { replicas: 1, expose: node_port, base_port: 30120 } } } }
+";
+
+    fn known<T>(value: T) -> Known<T> {
+        Known::Yes(Seen { value, source: Source::ApiServer, as_of: jiff::Timestamp::UNIX_EPOCH })
+    }
+
+    /// Why the one bridge, which runs on node n1 and is not ready, is missing.
+    fn why(text: &str, service: &serde_json::Value) -> String {
+        let fleet = fleet::load::load_text("fleet.yaml", text, Path::new("/"), &BTreeMap::new()).unwrap().fleet;
+        let allocations = Allocations::default().extended(&fleet);
+        let pool = fleet.data.pools[0].name.clone();
+        let surroundings = Surroundings {
+            nodes: BTreeMap::from([(pool.clone(), Some(BTreeMap::new()))]),
+            load_balancers: BTreeMap::from([(pool, BTreeMap::new())]),
+            ..Surroundings::default()
+        };
+        let pod = LivePod {
+            name: "meet-jvb-eu-0-0".into(),
+            uid: "u".into(),
+            labels: BTreeMap::new(),
+            roll: None,
+            node: Some("n1".into()),
+            phase: PodPhase::Running,
+            references: BTreeSet::new(),
+            drain: None,
+        };
+        let object = ObjectRef {
+            cluster: "fra".parse().unwrap(),
+            kind: Kind::Service,
+            namespace: "meet".into(),
+            name: "meet-jvb-eu-0".into(),
+        };
+        let live = LiveObject {
+            object: object.clone(),
+            uid: "u".into(),
+            version: "1".into(),
+            body: Arc::new(LiveBody::new(Kind::Service, Body::new(service))),
+            managers: BTreeSet::new(),
+            deleting: false,
+        };
+        let view = ClusterView {
+            pods: BTreeMap::from([(pod.name.clone(), pod)]),
+            objects: BTreeMap::from([(object, live)]),
+            ..ClusterView::default()
+        };
+        let mut observed = Observed::default();
+        observed.clusters.insert("fra".parse().unwrap(), known(view));
+        observed.slots.insert(("alpha".parse().unwrap(), Slot::A), known(SlotView::default()));
+        let proof = judge(Evidence {
+            fleet: &fleet,
+            allocations: &allocations,
+            desired: &Desired::new(data_plane::render(&fleet, &allocations, &surroundings)),
+            endpoints: &BTreeMap::new(),
+            surroundings: &surroundings,
+            observed: &observed,
+            witness: Witness::Jicofo,
+            policy: &Policy::default(),
+            unhealthy: Vec::new(),
+        });
+        proof.missing[0].why.clone()
+    }
+
+    #[test]
+    fn a_bridge_that_waits_for_its_address_says_so() {
+        let nothing = json!({});
+        assert_eq!(why(FLEET, &nothing), "it waits for its address: node n1 has no external_ip");
+        let balanced = FLEET.replace("expose: node_port, base_port: 30120", "expose: load_balancer");
+        assert_eq!(why(&balanced, &nothing), "it waits for its address: its load balancer has none yet");
+        let named = json!({ "status": { "loadBalancer": { "ingress": [{ "hostname": "lb.example.org" }] } } });
+        assert_eq!(
+            why(&balanced, &named),
+            "it waits for its address: its load balancer has the name lb.example.org, and browsers need an address"
+        );
+        let set = FLEET.replace("replicas: 1,", "replicas: 1, advertise_fallback: 203.0.113.1,");
+        assert!(why(&set, &nothing).contains("does not list"), "{}", why(&set, &nothing));
     }
 }

@@ -91,6 +91,7 @@ impl Round {
             allocations: &record.allocations,
             desired: &desire.desired,
             endpoints: &desire.endpoints,
+            surroundings: &desire.surroundings,
             observed: &observed,
             witness: match policy.witness {
                 Witness::Jicofo => report::Witness::Jicofo,

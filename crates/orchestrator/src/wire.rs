@@ -42,7 +42,7 @@ impl Balanced {
     }
 
     /// Its first name.
-    fn host(&self) -> Option<String> {
+    pub(crate) fn host(&self) -> Option<String> {
         self.status.load_balancer.ingress.iter().find_map(|entry| entry.hostname.clone())
     }
 }
