@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use fleet::{BridgeExpose, ClusterName, EnvName, Fleet};
+use manifest::Names;
 use plan::NamespaceState;
 
 use crate::report::Event;
@@ -28,7 +29,27 @@ pub(crate) fn notes(fleet: &Fleet, round: &Round) -> Vec<Event> {
             }
         }
     }
+    let home = &fleet.control.cluster;
+    notes.extend(unheeded(fleet, round).map(|(text, hint)| Event::Note {
+        cluster: Some(home.clone()),
+        text,
+        hint: Some(hint),
+    }));
     notes
+}
+
+/// A password between components is part of what runs: it does not change because somebody writes another one down.
+pub(crate) fn unheeded(fleet: &Fleet, round: &Round) -> Option<(String, String)> {
+    let names: Vec<&str> = round.secrets.unheeded.iter().map(EnvName::as_str).collect();
+    let secret = Names(&fleet.name).passwords();
+    (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        let hint = "all that runs logs in with it: take it out of the file, or write down the one that is stored";
+        (
+            format!("what the file says of {names} changes nothing: Secret {secret} keeps what it was made with"),
+            hint.into(),
+        )
+    })
 }
 
 /// Only whoever writes the control plane can bring new values of secrets, and a record is no place for them.

@@ -11,6 +11,7 @@ use plan::{Difference, Field, Known, Plan, Reason};
 
 use crate::desire;
 use crate::execute::failure;
+use crate::notes::unheeded;
 use crate::report::{Failure, PlanReport};
 use crate::round::Round;
 use crate::{Fatal, Options, Session, left};
@@ -31,6 +32,7 @@ pub async fn plan(loaded: &Loaded, options: &Options) -> Result<PlanReport, Fata
         .clusters
         .iter()
         .filter_map(|(name, known)| known.unknown().map(|why: &Reason| (name.clone(), why.clone())));
+    let notes = unheeded(fleet, &round).into_iter().map(|(text, hint)| format!("{text}; {hint}")).collect();
     Ok(PlanReport {
         fleet: fleet.name.to_string(),
         url: fleet.url.to_string(),
@@ -40,6 +42,7 @@ pub async fn plan(loaded: &Loaded, options: &Options) -> Result<PlanReport, Fata
         debts: left::debts(&round),
         plan: Plan { forecast: round.forecast(&session), ..round.plan },
         refused,
+        notes,
     })
 }
 

@@ -189,6 +189,8 @@ pub struct PlanReport {
     pub refused: Vec<Failure>,
     /// What left the file and has not gone.
     pub debts: Vec<Debt>,
+    /// What a person should know of it.
+    pub notes: Vec<String>,
 }
 
 /// Whether signalling really sees media.

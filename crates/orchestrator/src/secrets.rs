@@ -22,6 +22,8 @@ pub(crate) struct Secrets {
     pub(crate) lost: BTreeSet<ClusterName>,
     /// Values that this runner has and that are not what is stored: new ones.
     pub(crate) brought: BTreeSet<EnvName>,
+    /// Passwords between components to which the file gives other values than they were made with: those stay.
+    pub(crate) unheeded: BTreeSet<EnvName>,
     /// Values that nobody has: neither this runner nor the cluster.
     pub(crate) lacking: Vec<Failure>,
 }
@@ -64,8 +66,9 @@ pub(crate) async fn gather(
     let (passwords, user) = (names.passwords(), names.secrets());
     let (made, users) =
         futures::join!(stored(passwords.clone(), there(&passwords)), stored(user.clone(), there(&user)));
-    match made? {
-        Some(made) => keep(&mut secrets.values, &passwords, &made, SecretRef::Made),
+    let made = made?;
+    match &made {
+        Some(made) => keep(&mut secrets.values, &passwords, made, SecretRef::Made),
         None => {
             secrets.to_make = true;
             secrets.lost = copies(fleet, observed);
@@ -90,6 +93,12 @@ pub(crate) async fn gather(
             // The stored value stays.
             SecretSource::Missing { .. } => kept.cloned(),
         };
+        let made = made.as_ref().and_then(|made| made.data.get(name.as_str()));
+        if let (Some(made), Some(value), false) = (made, &value, matches!(source, SecretSource::Missing { .. }))
+            && made.expose() != value.expose()
+        {
+            secrets.unheeded.insert(name.clone());
+        }
         match value {
             Some(value) => put(&mut secrets.values, &user, name, value),
             None => secrets.lacking.push(lacking(control, name, source)),

@@ -113,6 +113,25 @@ fn values_of_secrets_stay_where_they_are_and_it_says_so() {
 }
 
 #[test]
+fn a_password_between_components_stays_as_it_was_made_and_it_says_so() {
+    play(async {
+        let with = |password: &str| {
+            let environment = BTreeMap::from([("KEY".to_owned(), password.to_owned())]);
+            let text = format!("{FLEET}secrets: {{ JVB_AUTH_PASSWORD: {{ env: KEY }} }}\n");
+            fleet::load::load_text("fleet.yaml", &text, Path::new("/"), &environment).unwrap()
+        };
+        let site = Site::new().await;
+        let said = |notes: &[String]| notes.iter().any(|note| note.contains("JVB_AUTH_PASSWORD changes nothing"));
+        let (outcome, notes) = apply_loaded(&site, &with("first"), |_| {}).await;
+        assert_eq!((outcome.unwrap().verdict, said(&notes)), (Verdict::Converged, false), "{notes:?}");
+        let planned = orchestrator::plan(&with("second"), &site.options()).await.unwrap();
+        assert!(said(&planned.notes), "{:?}", planned.notes);
+        let (outcome, notes) = apply_loaded(&site, &with("second"), |_| {}).await;
+        assert_eq!((outcome.unwrap().verdict, said(&notes)), (Verdict::Converged, true), "{notes:?}");
+    });
+}
+
+#[test]
 fn what_was_applied_while_the_daemon_was_down_goes_before_its_file() {
     play(async {
         let site = Site::new().await;

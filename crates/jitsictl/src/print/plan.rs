@@ -38,6 +38,7 @@ pub(crate) fn plan(report: &PlanReport, all: bool) -> String {
     let refused = report.refused.iter().map(|failure| crate::Notice::from(failure).message);
     rest.extend(titled("left", report.debts.iter().map(debt).collect()));
     rest.extend(titled("refused", refused.collect()));
+    rest.extend(titled("note", report.notes.clone()));
     rest.extend(titled("forecast", plan.forecast.lines.clone()));
     if !rest.is_empty() {
         out.push('\n');
@@ -335,6 +336,7 @@ mod tests {
             unreachable: BTreeMap::new(),
             refused: Vec::new(),
             debts: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
