@@ -14,7 +14,7 @@ mod objects;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::{Advertise, ClusterName, Fleet, Plane, SecretSource, XmppExpose};
-use manifest::{Desired, Kind, Names};
+use manifest::{Desired, Kind, Names, Scope};
 use serde::Serialize;
 
 pub use objects::{Account, Grant, Grants, grants};
@@ -91,6 +91,32 @@ const fn kinds(plane: Plane) -> [Kind; 10] {
     ]
 }
 
+/// What the data plane has to know of the control cluster: addresses, passwords and the record.
+const OF_CONTROL: [Kind; 3] = [Kind::Secret, Kind::ConfigMap, Kind::Service];
+
+/// Kinds that these planes have no business with in a cluster, as far as the fleet file goes. What stands in an inventory
+/// from before is another thing.
+#[must_use]
+pub fn needless(fleet: &Fleet, planes: &BTreeSet<Plane>, cluster: &ClusterName) -> BTreeSet<Kind> {
+    let kept = planes.iter().filter(|plane| keeps(fleet, **plane, cluster)).flat_map(|plane| kinds(*plane));
+    let needed: BTreeSet<Kind> = kept.chain(OF_CONTROL).collect();
+    let all = Kind::ALL.into_iter().filter(|kind| kind.scope() == Scope::Namespaced);
+    all.filter(|kind| !needed.contains(kind)).collect()
+}
+
+fn home(fleet: &Fleet, plane: Plane) -> &ClusterName {
+    match plane {
+        Plane::Control => &fleet.control.cluster,
+        Plane::Data => &fleet.data.home,
+    }
+}
+
+/// Whether a plane has something in a cluster.
+fn keeps(fleet: &Fleet, plane: Plane, cluster: &ClusterName) -> bool {
+    let has_pools = || fleet.data.pools.iter().any(|pool| pool.cluster == *cluster);
+    cluster == home(fleet, plane) || (plane == Plane::Data && has_pools())
+}
+
 /// Kinds with fields that can't be changed: they are read to say which one it was, and what to do.
 const EXPLAINED: [Kind; 3] = [Kind::EndpointSlice, Kind::StatefulSet, Kind::Deployment];
 
@@ -124,15 +150,10 @@ impl Draft<'_> {
     }
 
     fn plane(&mut self, plane: Plane) {
-        let home = match plane {
-            Plane::Control => &self.fleet.control.cluster,
-            Plane::Data => &self.fleet.data.home,
-        };
-        let has_pools = self.fleet.data.pools.iter().any(|pool| pool.cluster == *self.cluster);
-        if self.cluster == home || (plane == Plane::Data && has_pools) {
+        if keeps(self.fleet, plane, self.cluster) {
             self.keep(plane);
         }
-        if self.cluster == home {
+        if self.cluster == home(self.fleet, plane) {
             self.lead(plane);
         }
         if plane == Plane::Data && *self.cluster == self.fleet.control.cluster {
@@ -187,9 +208,10 @@ impl Draft<'_> {
 
     /// What the data plane needs to know of the control cluster.
     fn read_control(&mut self) {
-        for plural in ["secrets", "configmaps", "services", "pods"] {
-            self.allow("", plural, &[Verb::List, Verb::Watch]);
+        for kind in OF_CONTROL {
+            self.allow(kind.group(), kind.plural(), &[Verb::List, Verb::Watch]);
         }
+        self.allow("", "pods", &[Verb::List, Verb::Watch]);
         self.namespace();
         self.read_secrets();
         self.streams();

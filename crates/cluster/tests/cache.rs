@@ -97,7 +97,7 @@ impl Ground {
     }
 
     fn cache(&self, seed: u64) -> Cache {
-        Cache::start(self.cluster.clone(), self.fleet().clone(), self.sandbox.clock().clone(), seed)
+        Cache::start(self.cluster.clone(), self.fleet().clone(), &BTreeSet::new(), self.sandbox.clock().clone(), seed)
     }
 
     async fn live(&self, seed: u64) -> Cache {
@@ -520,9 +520,34 @@ async fn what_may_not_be_read_is_said_and_asked_again() {
     assert!(cache.look().unwrap().0.view.objects.keys().all(|object| object.kind != Kind::Service));
     assert_eq!(cache.state(), CacheState::Live);
     let asked = || cache.requests()["services"].lists;
+    sleep(2 * HOUR).await;
+    let before = asked();
+    sleep(2 * HOUR).await;
+    assert!((before + 1..=before + 2).contains(&asked()), "{} times in two hours", asked() - before);
+    cache.seek(BTreeSet::from([Kind::Service]));
+    sleep(2 * HOUR).await;
     let before = asked();
     sleep(HOUR).await;
     assert!((before + 10..before + 30).contains(&asked()), "{} times in an hour", asked() - before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_needs_is_not_asked_for_before_somebody_seeks_it() {
+    let ground = Ground::new(1).await;
+    let needless = BTreeSet::from([Kind::Deployment, Kind::NetworkPolicy]);
+    let clock = ground.sandbox.clock().clone();
+    let cache = Cache::start(ground.cluster.clone(), ground.fleet().clone(), &needless, clock, 1);
+    until("it is live", Duration::from_secs(10), || cache.state() == CacheState::Live).await;
+    sleep(HOUR).await;
+    let unreadable = || cache.look().unwrap().0.view.unreadable_kinds.into_keys().collect::<Vec<_>>();
+    assert_eq!(unreadable(), [Kind::NetworkPolicy, Kind::Deployment], "unknown is not absent");
+    assert!(!cache.requests().contains_key("deployments"));
+    cache.seek(BTreeSet::from([Kind::Deployment]));
+    until("it is read", Duration::from_secs(5), || unreadable() == [Kind::NetworkPolicy]).await;
+    assert!(cache.look().unwrap().0.view.objects.keys().any(|object| object.kind == Kind::Deployment));
+    cache.seek(BTreeSet::new());
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(unreadable(), [Kind::NetworkPolicy], "and followed from then on");
 }
 
 /// As when the webhook is dead that converts a kind's objects.

@@ -230,6 +230,33 @@ fn figures_are_never_old_and_count_all_connections() {
     });
 }
 
+/// As with the rights that are generated for it: what it may not read there it has no business with.
+#[test]
+fn a_daemon_of_the_data_plane_leaves_the_control_clusters_objects_alone() {
+    play(async {
+        let site = Site::new().await;
+        let both = site.daemon("one", FLEET, &[]);
+        until("the fleet", 5 * MINUTE, || both.is_content()).await;
+        both.end().await;
+        let mark = site.mark("hq");
+        let daemon = site.daemon("two", FLEET, &[Plane::Data]);
+        until("the data plane is kept", 5 * MINUTE, || daemon.is_content() && daemon.leads(Plane::Data)).await;
+        sleep(60 * MINUTE).await;
+        let asked: std::collections::BTreeSet<String> = site.asked("hq", mark).into_iter().collect();
+        let read = |line: &&String| line.starts_with("list ") || line.starts_with("watch ");
+        let read: Vec<&str> = asked.iter().filter(read).map(|line| line.split_once(' ').unwrap().1).collect();
+        let known = ["configmaps", "namespaces", "nodes", "pods", "secrets", "services"];
+        assert_eq!(read, [known, known].concat(), "{asked:?}");
+        let sought = "get /apis/";
+        assert!(!asked.iter().any(|line| line.starts_with(sought)), "{asked:?}");
+        // It has something there from now on.
+        let moved = FLEET.replace("asia: { cluster: sin", "asia: { cluster: hq");
+        daemon.intake.send_modify(|intake| intake.loaded = load(&moved));
+        until("it is there", 5 * MINUTE, || site.get("hq", &STATEFUL_SET, "meet-jvb-asia-0").is_some()).await;
+        daemon.end().await;
+    });
+}
+
 #[test]
 fn an_address_that_moves_is_rewired_at_once_and_no_bridge_is_touched() {
     play(async {

@@ -231,8 +231,18 @@ impl Hub {
         self.aside(subject, |content| content.put(item));
     }
 
+    /// Nobody needs it, so nobody asks: what there is of it is not known.
+    pub(super) fn needless(&self, subject: Subject) {
+        let why = "nothing of these planes is there, as far as is known".to_owned();
+        self.set_aside(subject, |content| content.unreadable(subject, why));
+    }
+
     fn aside(&self, subject: Subject, act: impl FnOnce(&mut Content) -> bool) {
         self.hear();
+        self.set_aside(subject, act);
+    }
+
+    fn set_aside(&self, subject: Subject, act: impl FnOnce(&mut Content) -> bool) {
         self.change(subject, |content, strand, writes| {
             *strand = Strand { aside: true, ..Strand::default() };
             writes.forget(subject);

@@ -48,21 +48,23 @@ struct Handle {
 }
 
 impl Cache {
-    /// Begins to list and to watch, in the current runtime. What chance decides follows from the seed.
+    /// Begins to list and to watch, in the current runtime; kinds that nobody needs there only when somebody seeks them.
+    /// What chance decides follows from the seed.
     #[must_use]
-    pub fn start(cluster: Cluster, fleet: FleetName, clock: Clock, seed: u64) -> Self {
+    pub fn start(cluster: Cluster, fleet: FleetName, needless: &BTreeSet<Kind>, clock: Clock, seed: u64) -> Self {
         let hub = Arc::new(Hub::new(cluster, fleet, clock));
         let mut tasks = JoinSet::new();
         for (index, subject) in (1..).zip(Subject::all()) {
             // Different streams draw different numbers.
             let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(index);
-            tasks.spawn(Stream::new(Arc::clone(&hub), subject, seed).run());
+            let rests = matches!(subject, Subject::Kind(kind) if needless.contains(&kind));
+            tasks.spawn(Stream::new(Arc::clone(&hub), subject, rests, seed).run());
         }
         Self(Arc::new(Handle { hub, tasks: Mutex::new(tasks) }))
     }
 
-    /// Says which kinds somebody waits for that are not installed there: they are asked for every few minutes, all others
-    /// once in an hour.
+    /// Says which kinds somebody waits for that are not installed there, may not be read, or were not needed: they are
+    /// asked for every few minutes, others that are missing or forbidden once in an hour.
     pub fn seek(&self, kinds: BTreeSet<Kind>) {
         self.0.hub.seek(kinds);
     }

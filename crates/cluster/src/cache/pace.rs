@@ -59,10 +59,21 @@ impl Pace {
         HOUR + self.rng.random_range(Duration::ZERO..HOUR / 2)
     }
 
-    /// How long until it is asked again whether something may be read, or exists, by now: soon at first, since a server
-    /// that has just started knows of no rights and of no added kinds for a moment.
+    /// How long until it is asked again whether something may be read by now: soon at first, since a server that has just
+    /// started knows of no rights for a moment, and once in an hour in the end.
     pub(super) fn refused(&mut self) -> Duration {
-        let wait = self.refused.min(self.slowly());
+        let longest = self.resync();
+        self.doubled(longest)
+    }
+
+    /// The same where somebody waits for it, whether it is forbidden, not installed or broken.
+    pub(super) fn sought(&mut self) -> Duration {
+        let longest = self.slowly();
+        self.doubled(longest)
+    }
+
+    fn doubled(&mut self, longest: Duration) -> Duration {
+        let wait = self.refused.min(longest);
         self.refused = self.refused.saturating_mul(2);
         wait
     }

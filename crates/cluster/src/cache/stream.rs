@@ -31,8 +31,12 @@ pub(super) struct Stream {
     resync: Instant,
     /// Watches in a row that the server would not begin.
     refused: u32,
-    /// The kind that is not installed there, and from when on it is asked for again if somebody seeks it.
+    /// The kind that is not installed there or not for us, and from when on it is asked for again if somebody seeks it.
     absent: Option<(Kind, Instant)>,
+    /// It is not followed before somebody seeks it.
+    rests: bool,
+    /// Until then the namespace is only read by its name.
+    by_name: Option<Instant>,
 }
 
 /// Servers may have been put back to an older state: when they go on refusing to watch from our version, it is given
@@ -68,13 +72,27 @@ enum End {
 }
 
 impl Stream {
-    pub(super) fn new(hub: Arc<Hub>, subject: Subject, seed: u64) -> Self {
-        let (pace, next) = (Pace::new(seed), Next::List(From::Now));
-        Self { hub, subject, pace, next, listed: None, resync: Instant::now(), refused: 0, absent: None }
+    pub(super) fn new(hub: Arc<Hub>, subject: Subject, rests: bool, seed: u64) -> Self {
+        Self {
+            hub,
+            subject,
+            pace: Pace::new(seed),
+            next: Next::List(From::Now),
+            listed: None,
+            resync: Instant::now(),
+            refused: 0,
+            absent: None,
+            rests,
+            by_name: None,
+        }
     }
 
     /// Until it is aborted.
     pub(super) async fn run(mut self) {
+        if let (true, Subject::Kind(kind)) = (self.rests, self.subject) {
+            self.hub.needless(self.subject);
+            self.hub.sought(kind).await;
+        }
         loop {
             let wait = match &self.next {
                 Next::List(from) => {
@@ -106,6 +124,10 @@ impl Stream {
     }
 
     async fn list(&mut self, from: From) -> Duration {
+        if self.by_name.is_some_and(|until| Instant::now() < until) {
+            return self.read_namespace().await;
+        }
+        self.by_name = None;
         match self.whole(&from).await {
             Ok(version) => {
                 self.listed = Some(Instant::now());
@@ -301,20 +323,27 @@ impl Stream {
         match (&error.kind, subject) {
             (ErrorKind::KindMissing(kind), _) => {
                 hub.missing(subject, *kind);
-                self.absent = Some((*kind, Instant::now() + self.pace.refused()));
+                self.absent = Some((*kind, Instant::now() + self.pace.sought()));
                 self.next = Next::List(From::Now);
                 self.pace.resync()
             }
-            (ErrorKind::Forbidden { .. }, Subject::Namespace) => self.read_namespace().await,
+            (ErrorKind::Forbidden { .. }, Subject::Namespace) => {
+                self.by_name = Some(Instant::now() + self.pace.refused());
+                self.read_namespace().await
+            }
             (ErrorKind::Forbidden { .. }, _) if subject.is_optional() => {
                 hub.unreadable(subject, error.to_string());
                 self.next = Next::List(From::Now);
-                self.pace.refused()
+                let wait = self.pace.refused();
+                if let Subject::Kind(kind) = subject {
+                    self.absent = Some((kind, Instant::now() + wait.min(self.pace.slowly())));
+                }
+                wait
             }
             (kind, _) if hub.is_left_out(subject, kind) => {
                 hub.unreadable(subject, error.to_string());
                 self.next = Next::List(From::Now);
-                self.pace.refused()
+                self.pace.sought()
             }
             (kind, _) => {
                 let asked = if let ErrorKind::Busy { retry_after } = kind { *retry_after } else { None };
@@ -336,7 +365,8 @@ impl Stream {
                 let why =
                     ErrorKind::Forbidden { verb: "get".to_owned(), resource: Kind::Namespace.plural().to_owned() };
                 self.hub.unreadable(self.subject, why.to_string());
-                self.slowly()
+                let left = self.by_name.map(|until| until.saturating_duration_since(Instant::now()));
+                self.slowly().max(left.unwrap_or_default())
             }
             Ok(state) => {
                 self.hub.read(self.subject, Item::Namespace(state));

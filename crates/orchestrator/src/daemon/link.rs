@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Cache, CacheState, Cluster, ClusterError, ErrorKind};
-use fleet::{ClusterName, Fleet, FleetName};
+use fleet::{ClusterName, Fleet, FleetName, Plane};
 use jiff::Timestamp;
+use manifest::Kind;
 use plan::Pin;
 use rand::RngExt as _;
 use tokio::sync::{Notify, watch};
@@ -94,7 +95,7 @@ impl Links {
     }
 
     /// Connects to these clusters, and to no others.
-    pub(crate) fn follow(&mut self, fleet: &Fleet, wanted: &BTreeSet<ClusterName>) {
+    pub(crate) fn follow(&mut self, fleet: &Fleet, planes: &BTreeSet<Plane>, wanted: &BTreeSet<ClusterName>) {
         self.tasks.retain(|name, task| wanted.contains(name) && fleet.clusters.get(name) == Some(&task.spec));
         for name in wanted {
             let Some(spec) = fleet.clusters.get(name).filter(|_| !self.tasks.contains_key(name)) else { continue };
@@ -103,6 +104,7 @@ impl Links {
                 name: name.clone(),
                 spec: spec.clone(),
                 fleet: fleet.name.clone(),
+                needless: cluster::rights::needless(fleet, planes, name),
                 place: self.place.clone(),
                 connect: self.connect.clone(),
                 news: Arc::clone(&self.news),
@@ -172,6 +174,8 @@ struct Keeper {
     name: ClusterName,
     spec: fleet::Cluster,
     fleet: FleetName,
+    /// Kinds that are not followed before a plan seeks them; another fleet file may make it do so.
+    needless: BTreeSet<Kind>,
     place: Place,
     connect: cluster::Options,
     news: Arc<Notify>,
@@ -232,7 +236,7 @@ impl Keeper {
         let cluster = self.place.connector.connect(&self.name, &self.spec, &self.connect).await?;
         let identity = cluster.identity().await?;
         let seed = self.place.entropy.generator().random();
-        let cache = Cache::start(cluster.clone(), self.fleet.clone(), self.place.clock.clone(), seed);
+        let cache = Cache::start(cluster.clone(), self.fleet.clone(), &self.needless, self.place.clock.clone(), seed);
         Ok(Up { number, cluster, identity, cache })
     }
 

@@ -242,7 +242,7 @@ impl Daemon {
                 () = sleep_until(wake) => return None,
                 () = sleep_until(tell) => {
                     self.teller.requests(self.links.requests());
-                    self.teller.waiting(self.links.states(), self.leases.states());
+                    self.teller.waiting(self.states(), self.leases.states());
                     tell += TOLD;
                 }
             }
@@ -255,7 +255,7 @@ impl Daemon {
         let mut wanted = connect::wanted(loaded, options, &planes)?;
         wanted.extend(self.former.keys().cloned());
         let loaded = left::widened(&Cow::Borrowed(loaded), &self.former);
-        self.links.follow(&loaded.fleet, &wanted);
+        self.links.follow(&loaded.fleet, &planes, &wanted);
         let mut session = Session {
             loaded,
             options,
@@ -365,8 +365,7 @@ impl Daemon {
         });
         for cluster in session.clusters.keys() {
             let Some(up) = self.links.up(cluster) else { continue };
-            let blocked = round.plan.blocked.iter().filter(|blocked| blocked.cluster == *cluster);
-            up.cache.seek(blocked.filter_map(|blocked| missing(&blocked.by)).collect());
+            up.cache.seek(sought(&round, cluster));
         }
         if begins {
             self.joining.told(&steps, self.options.place.clock.now());
@@ -606,12 +605,21 @@ fn adopt(text: &str) -> Result<Loaded, Vec<String>> {
         .map_err(|report| report.problems.iter().map(|problem| problem.message.clone()).collect())
 }
 
-/// The kind that is waited for.
-const fn missing(by: &BlockedBy) -> Option<Kind> {
-    match by {
-        BlockedBy::KindMissing { kind } => Some(*kind),
+/// Kinds of which nothing is known in a cluster while it matters: something of theirs should be there, or stands in an
+/// inventory of ours.
+fn sought(round: &Round, cluster: &ClusterName) -> BTreeSet<Kind> {
+    let blocked = round.plan.blocked.iter().filter(|blocked| blocked.cluster == *cluster);
+    let waited = blocked.filter_map(|blocked| match &blocked.by {
+        BlockedBy::KindMissing { kind } | BlockedBy::Unreadable { kind, .. } => Some(*kind),
         _ => None,
-    }
+    });
+    let view = round.observed.clusters.get(cluster).and_then(Known::value);
+    let owned = view.into_iter().flat_map(|view| {
+        let ours = view.inventories.iter().filter(|(plane, _)| round.policy.has_plane(**plane));
+        let objects = ours.flat_map(|(_, inventory)| inventory.units.values().flat_map(BTreeMap::keys));
+        objects.map(|owned| owned.kind).filter(|kind| view.unreadable_kinds.contains_key(kind))
+    });
+    waited.chain(owned).collect()
 }
 
 /// Whether a step changes nothing but objects: what came of it shows in the cache.
