@@ -75,8 +75,12 @@ mod tests {
         for count in [0, 1, 2, 3, 100, 1001] {
             let items: Vec<usize> = (0..count).collect();
             let mut taken = Vec::new();
-            let all: Result<(), ()> = stream(&items, |item| item * 2, |made| Ok(taken.push(made)));
-            assert_eq!((all, &taken), (Ok(()), &items.iter().map(|item| item * 2).collect()));
+            let take = |made| {
+                taken.push(made);
+                Ok::<(), usize>(())
+            };
+            assert_eq!(stream(&items, |item| item * 2, take), Ok(()));
+            assert_eq!(taken, items.iter().map(|item| item * 2).collect::<Vec<_>>());
             let refused = stream(&items, |item| *item, |made| if made < 50 { Ok(()) } else { Err(made) });
             assert_eq!(refused, if count > 50 { Err(50) } else { Ok(()) });
         }
