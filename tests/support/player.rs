@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use similar::TextDiff;
 use tempfile::TempDir;
@@ -20,6 +21,9 @@ use super::{
     stage::{Replacement, Stage},
 };
 
+/// A cluster that runs says within this time what Secrets it has.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// One scenario on the stage: its folder, its contexts, what it remembers.
 pub(super) struct Player<'a> {
     stage: &'a Stage,
@@ -30,6 +34,8 @@ pub(super) struct Player<'a> {
     memory: BTreeMap<String, String>,
     marks: BTreeMap<String, Mark>,
     daemons: BTreeMap<String, Daemon>,
+    /// Values that Secrets of the scenario have or had, and where.
+    secrets: BTreeMap<String, String>,
 }
 
 impl<'a> Player<'a> {
@@ -53,6 +59,7 @@ impl<'a> Player<'a> {
             memory: BTreeMap::from([("port".to_owned(), port), ("scenario".to_owned(), name.to_owned())]),
             marks: BTreeMap::new(),
             daemons: BTreeMap::new(),
+            secrets: BTreeMap::new(),
         };
         std::fs::create_dir(player.cwd()).map_err(|error| error.to_string())?;
         player.write_kubeconfig()?;
@@ -122,7 +129,7 @@ impl<'a> Player<'a> {
         self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    pub(super) async fn run(&self, run: &Run, update: bool) -> Result<Option<Replacement>, String> {
+    pub(super) async fn run(&mut self, run: &Run, update: bool) -> Result<Option<Replacement>, String> {
         let words = command::words(&self.fill(&run.command))?;
         let assignments = words.iter().take_while(|word| command::is_assignment(word)).count();
         let (assignments, words) = words.split_at(assignments);
@@ -133,6 +140,7 @@ impl<'a> Player<'a> {
         let (cwd, kubeconfig) = (self.cwd(), self.kubeconfig());
         let program = self.program(&cwd, &kubeconfig);
         let (ended, output) = program.run(arguments, self.remembered().chain(assignments), run.ending).await?;
+        self.says_no_secret(&output).await?;
 
         let actual = matching::split(&self.redact(&output));
         let expected: Vec<String> = run.output.iter().map(|line| self.fill(line)).collect();
@@ -338,6 +346,22 @@ impl<'a> Player<'a> {
         }
     }
 
+    /// None of the scenario's secrets stands in what a command wrote.
+    async fn says_no_secret(&mut self, output: &str) -> Result<(), String> {
+        let scenario = self.fill("{scenario}");
+        for cluster in CLUSTERS {
+            // What one holds that is down now was read before.
+            let asked = objects::secrets(self.client(cluster)?, &scenario);
+            if let Ok(Ok(found)) = tokio::time::timeout(ANSWER, asked).await {
+                self.secrets.extend(found.into_iter().map(|(name, value)| (value, name)));
+            }
+        }
+        match said(&self.secrets, output) {
+            Some(name) => Err(format!("{name} was written to the terminal")),
+            None => Ok(()),
+        }
+    }
+
     fn limited_user(&self) -> String {
         format!("{}-limited", self.user)
     }
@@ -413,6 +437,12 @@ impl<'a> Player<'a> {
     }
 }
 
+/// Which of the values, by their names, a text has: as it is, or as Secrets hold it.
+fn said<'a>(secrets: &'a BTreeMap<String, String>, text: &str) -> Option<&'a str> {
+    let stands = |value: &str| text.contains(value) || text.contains(&BASE64_STANDARD.encode(value));
+    secrets.iter().find(|(value, _)| stands(value)).map(|(_, name)| name.as_str())
+}
+
 fn compares<T: PartialOrd>(compare: Compare, came: T, expected: T) -> bool {
     match compare {
         Compare::Equal => came == expected,
@@ -424,4 +454,18 @@ fn compares<T: PartialOrd>(compare: Compare, came: T, expected: T) -> bool {
 
 fn number(text: &str) -> Result<f64, String> {
     text.parse().map_err(|_| format!("`{text}` is no number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_found_in_both_of_its_forms() {
+        let secrets = BTreeMap::from([("correct-horse".to_owned(), "KEY of Secret meet".to_owned())]);
+        for text in ["password: correct-horse\n", "data: { KEY: Y29ycmVjdC1ob3JzZQ== }\n"] {
+            assert_eq!(said(&secrets, text), Some("KEY of Secret meet"), "{text}");
+        }
+        assert_eq!(said(&secrets, "password: ***\n"), None);
+    }
 }
