@@ -58,7 +58,17 @@ impl Context {
 
     /// Another fleet file; its problems are printed.
     pub(crate) fn load_at(&self, path: PathBuf) -> Result<Loaded, Error> {
-        match load::load(&self.input(path)) {
+        self.told(load::load(&self.input(path)))
+    }
+
+    /// The fleet file, for who renders it anyway: whether its units are told apart is left to them
+    /// ([`load::clashes`]).
+    pub(crate) fn load_to_render(&self) -> Result<Loaded, Error> {
+        self.told(fleet::load::load(&self.input(self.path())))
+    }
+
+    fn told(&self, result: Result<Loaded, Report>) -> Result<Loaded, Error> {
+        match result {
             Ok(loaded) => {
                 self.report(&Report::new(loaded.warnings.clone()));
                 Ok(loaded)

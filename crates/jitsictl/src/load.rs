@@ -1,8 +1,8 @@
 //! A fleet file as every verb takes it: it makes sense, and so does what it is rendered to.
 
-use fleet::Fleet;
 use fleet::diagnostic::{Problem, Report};
 use fleet::load::{Attempt, Input, Loaded};
+use manifest::Desired;
 
 use crate::verbs::rbac;
 
@@ -21,7 +21,7 @@ pub(crate) fn attempt(input: &Input) -> Attempt {
 }
 
 fn told_apart(loaded: Loaded) -> Result<Loaded, Report> {
-    let mut clashes = clashes(&loaded.fleet);
+    let mut clashes = clashes(&rbac::everything(&loaded.fleet));
     if clashes.is_empty() {
         return Ok(loaded);
     }
@@ -31,8 +31,7 @@ fn told_apart(loaded: Loaded) -> Result<Loaded, Report> {
 
 /// The objects that two units would each write in their own way. Names that are known to collide are refused where
 /// they stand in the file; this finds the rest.
-fn clashes(fleet: &Fleet) -> Vec<Problem> {
-    let desired = rbac::everything(fleet);
+pub(crate) fn clashes(desired: &Desired) -> Vec<Problem> {
     let clashes = desired.clashes().into_iter().map(|clash| {
         let [first, second] = clash.units;
         let message =

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use fleet::{ClusterName, Fleet};
+use fleet::{ClusterName, Fleet, diagnostic::Report};
 use manifest::{Allocations, Desired, Endpoint, Manifest, Part, SecretRef, Surroundings, Unit};
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -12,6 +12,7 @@ use crate::{
     Error, Exit,
     cli::{EndpointArg, Render},
     context::{Context, named_clusters},
+    load,
     print::yaml,
 };
 
@@ -37,9 +38,14 @@ struct Listing<'a> {
 }
 
 pub(super) fn run(context: &Context, arguments: &Render) -> Result<Exit, Error> {
-    let loaded = context.load()?;
+    let loaded = context.load_to_render()?;
     let clusters = named_clusters(&loaded, &arguments.scope.cluster)?;
     let desired = rendered(&loaded.fleet, &arguments.endpoint);
+    let clashes = load::clashes(&desired);
+    if !clashes.is_empty() {
+        context.report(&Report::new(clashes));
+        return Err(Error::Fleet);
+    }
     let unknown = arguments.unit.iter().find(|name| !desired.units.values().any(|unit| is_named(unit, name)));
     if let Some(unknown) = unknown {
         let hint = "units look like `bridge eu/0`, `slot alpha/a`, `web alpha/a` or `haproxy`";
