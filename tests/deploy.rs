@@ -36,7 +36,7 @@ const METRICS: [(&str, &[&str]); 22] = [
     ("credentials_expiry_timestamp_seconds", &["cluster"]),
     ("credentials_ending", &["cluster"]),
     ("endpoint_state", &["shard", "slot", "cluster", "state"]),
-    ("endpoint_age_seconds", &["shard", "slot", "cluster"]),
+    ("endpoint_age_seconds", &["shard", "slot"]),
     ("haproxy_server_up", &["pod", "shard", "slot"]),
     ("bridges_expected", &["cluster", "pool"]),
     ("bridges_joined", &["cluster", "pool"]),
@@ -279,6 +279,25 @@ fn the_dashboard_loads_and_shows_every_metric() {
     }
     for (metric, _) in METRICS {
         assert!(asked.contains(&format!("jitsictl_{metric}")), "nobody looks at {metric}");
+    }
+}
+
+/// What is promised here is what the daemon's page shows.
+#[test]
+fn metrics_have_the_labels_that_are_promised() {
+    let page = read(
+        "crates/jitsictl/src/daemon/http/snapshots/jitsictl__daemon__http__tests__metrics_are_what_they_were.snap",
+    );
+    let mut shown: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for line in page.lines().filter_map(|line| line.strip_prefix("jitsictl_")) {
+        let (name, labels) =
+            line.split_once(' ').unwrap().0.split_once('{').unwrap_or((line.split(' ').next().unwrap(), ""));
+        let names = labels.split(',').filter_map(|label| Some(label.split_once('=')?.0));
+        shown.entry(name).or_default().extend(names);
+    }
+    for (metric, labels) in METRICS.iter().filter(|(name, _)| *name != "reconcile_duration_seconds") {
+        let shown = shown.get(metric).unwrap_or_else(|| panic!("{metric} is not shown"));
+        assert_eq!(shown, &labels.iter().copied().collect(), "{metric}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! The rights that `jitsictl rbac` prints suffice, and none of them is too many: with all of them everything goes well,
 //! and without any single verb something that a test can show goes wrong.
 //!
-//! For each verb in the sandbox, in virtual time; for all of them together, and a handful alone, on real API servers.
+//! For each verb by what goes wrong in the sandbox, in virtual time; for each verb by the request that needs it, for all of
+//! them together, and by what goes wrong for a handful, on real API servers.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +12,8 @@
     reason = "a test reports, and fails"
 )]
 
+#[path = "rights/authorizer.rs"]
+mod authorizer;
 #[path = "support/binary.rs"]
 mod binary;
 #[path = "rights/ground.rs"]
@@ -65,7 +68,7 @@ fn superfluous(fleet: Fleet, plane: Plane, cluster: &'static str) -> Vec<String>
     virtually(async move {
         let mut complaints = Vec::new();
         let ground = Ground::start(fleet).await;
-        for atom in atoms(&ground.rights(plane, cluster)) {
+        for atom in atoms(&ground.fleet.rights(plane, cluster)) {
             let Some(scenario) = scenario::of(&ground, plane, cluster, &atom) else { continue };
             ground.grant(plane, Some((cluster, &atom))).await;
             let trial = Trial { scenario, atom: atom.clone() };

@@ -43,11 +43,17 @@ async fn scenarios() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut failures = Vec::new();
     let scenarios = chosen(workspace, &mut failures);
-    let (alone, together): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(|scenario| scenario.script.alone);
-    if !together.is_empty() || !alone.is_empty() {
+    if !scenarios.is_empty() {
+        // A kind that was installed does not go away again: what needs one comes last.
+        let (last, others): (Vec<_>, Vec<_>) =
+            scenarios.into_iter().partition(|scenario| scenario.script.kinds_of_others);
+        let (alone, together): (Vec<_>, Vec<_>) = others.into_iter().partition(|scenario| scenario.script.alone);
         let backend = Backend::real().await.expect("the clusters start");
         let stage = Arc::new(Stage::set(backend, jitsictl(workspace), workspace.to_owned()));
-        for (scenarios, at_once) in [(together, AT_ONCE), (alone, 1)] {
+        for (scenarios, at_once) in [(together, AT_ONCE), (alone, 1), (last, AT_ONCE)] {
+            if scenarios.iter().any(|scenario| scenario.script.kinds_of_others) {
+                stage.with_kinds_of_others().await.expect("the kinds of others are installed");
+            }
             let stage = Arc::clone(&stage);
             let played = play(scenarios, at_once, move |scenario| {
                 let stage = Arc::clone(&stage);
@@ -76,7 +82,8 @@ async fn scenarios_in_the_sandbox() {
     let played = play(scenarios, SANDBOXES, move |scenario| {
         let jitsictl = jitsictl.clone();
         async move {
-            let stage = Stage::set(Backend::memory().await?, jitsictl, workspace.to_owned());
+            let stage =
+                Stage::set(Backend::memory(scenario.script.kinds_of_others).await?, jitsictl, workspace.to_owned());
             let outcome = scenario.play(&stage, update).await;
             stage.clear().await;
             outcome

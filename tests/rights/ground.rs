@@ -80,6 +80,15 @@ impl Fleet {
     pub(crate) fn loaded(self, change: Change, at_hand: AtHand) -> Loaded {
         load(&self.text("beta: {}, alpha: {}", change), at_hand)
     }
+
+    /// What the plane's account is to be allowed in a cluster.
+    pub(crate) fn rights(self, plane: Plane, cluster: &str) -> Rights {
+        let loaded = self.loaded(Change::None, AtHand::Yes);
+        let endpoints =
+            ["alpha/a=192.0.2.1:5222", "beta/a=192.0.2.1:5222"].map(|text| text.parse::<EndpointArg>().unwrap());
+        let desired = jitsictl::verbs::rendered(&loaded.fleet, &endpoints);
+        rights(&loaded.fleet, &desired, &[plane].into(), &cluster.parse().unwrap())
+    }
 }
 
 /// A later version of the file.
@@ -117,7 +126,7 @@ pub(crate) struct Atom {
 }
 
 impl Atom {
-    fn rule(&self) -> Rule {
+    pub(crate) fn rule(&self) -> Rule {
         Rule {
             api_groups: [self.group],
             resources: vec![self.resource],
@@ -274,20 +283,11 @@ impl Ground {
         }
     }
 
-    /// What the plane's account is to be allowed in a cluster.
-    pub(crate) fn rights(&self, plane: Plane, cluster: &str) -> Rights {
-        let loaded = self.fleet.loaded(Change::None, AtHand::Yes);
-        let endpoints =
-            ["alpha/a=192.0.2.1:5222", "beta/a=192.0.2.1:5222"].map(|text| text.parse::<EndpointArg>().unwrap());
-        let desired = jitsictl::verbs::rendered(&loaded.fleet, &endpoints);
-        rights(&loaded.fleet, &desired, &[plane].into(), &cluster.parse().unwrap())
-    }
-
     /// Gives the plane's account its rights everywhere, but for one verb in one cluster.
     pub(crate) async fn grant(&self, plane: Plane, but: Option<(&str, &Atom)>) {
         let loaded = self.fleet.loaded(Change::None, AtHand::Yes);
         for cluster in CLUSTERS {
-            let mut rights = self.rights(plane, cluster);
+            let mut rights = self.fleet.rights(plane, cluster);
             if let Some((_, atom)) = but.filter(|(place, _)| *place == cluster) {
                 let left = atoms(&rights).into_iter().filter(|other| other != atom);
                 let (optional, needed): (Vec<Atom>, Vec<Atom>) = left.partition(|atom| atom.optional);

@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use kube::{
@@ -15,6 +16,7 @@ use sandbox::{ClusterAccess, Door, World};
 use serde_json::{Value as Json, json};
 use testbed::{LOAD_BALANCERS, Options, Testbed};
 
+use crate::authorizer::HEARS_WITHIN;
 use crate::binary;
 
 const FLEET: &str = "examples/split-cluster/fleet.yaml";
@@ -27,6 +29,17 @@ struct Real {
     world: World,
     folder: tempfile::TempDir,
     jitsictl: PathBuf,
+}
+
+/// A right that an account has no more.
+struct Taken {
+    context: &'static str,
+    /// Of the role.
+    path: String,
+    /// As they were.
+    rules: Json,
+    /// Whose right to what it is.
+    access: Json,
 }
 
 impl Real {
@@ -100,31 +113,54 @@ impl Real {
         list.join(":")
     }
 
-    /// Takes a verb on a resource from the role of an account; what was there is returned.
-    async fn without(&self, context: &str, role: &str, resource: &str, verb: &str) -> Json {
+    /// Takes a verb on a resource from the role of an account; what gives it back is returned.
+    async fn without(&self, context: &'static str, role: &str, resource: &str, verb: &str) -> Taken {
         let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles/{role}");
         let request = kube::core::Request::new(path.trim_end_matches(&format!("/{role}")).to_owned());
         let before: Json =
             self.client(context).request(request.get(role, &kube::api::GetParams::default()).unwrap()).await.unwrap();
-        let mut rules = Vec::new();
+        let (mut rules, mut access) = (Vec::new(), None);
         for rule in before["rules"].as_array().unwrap() {
             for one in rule["resources"].as_array().unwrap() {
                 let mut rule = rule.clone();
                 rule["resources"] = json!([one]);
-                if one == resource {
-                    rule["verbs"].as_array_mut().unwrap().retain(|other| other != verb);
+                let verbs = rule["verbs"].as_array_mut().unwrap();
+                if one == resource && verbs.iter().any(|other| other == verb) {
+                    verbs.retain(|other| other != verb);
+                    access = Some(json!({ "user": format!("system:serviceaccount:{NAMESPACE}:{role}"),
+                        "resourceAttributes": attributes(&rule, resource, verb) }));
                 }
                 rules.push(rule);
             }
         }
         rules.retain(|rule| !rule["verbs"].as_array().unwrap().is_empty());
         patch(self.client(context), &path, &Patch::Merge(json!({ "rules": rules }))).await;
-        json!({ "rules": before["rules"] })
+        let access = access.unwrap_or_else(|| panic!("{role} has no {verb} on {resource}"));
+        let taken = Taken { context, path, rules: json!({ "rules": before["rules"] }), access };
+        self.hears(&taken, false).await;
+        taken
     }
 
-    async fn give_back(&self, context: &str, role: &str, rules: &Json) {
-        let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles/{role}");
-        patch(self.client(context), &path, &Patch::Merge(rules)).await;
+    async fn give_back(&self, taken: &Taken) {
+        patch(self.client(taken.context), &taken.path, &Patch::Merge(&taken.rules)).await;
+        self.hears(taken, true).await;
+    }
+
+    /// Until the authorizer has heard of a change of a role, which it does a moment later.
+    async fn hears(&self, taken: &Taken, allowed: bool) {
+        let begun = Instant::now();
+        let review = json!({ "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": taken.access });
+        loop {
+            let request = kube::core::Request::new("/apis/authorization.k8s.io/v1/subjectaccessreviews");
+            let request = request.create(&Default::default(), serde_json::to_vec(&review).unwrap()).unwrap();
+            let answer: Json = self.client(taken.context).request(request).await.unwrap();
+            if answer["status"]["allowed"] == json!(allowed) {
+                return;
+            }
+            assert!(begun.elapsed() < HEARS_WITHIN, "not {allowed}: {answer}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn delete(&self, context: &str, path: &str) {
@@ -132,6 +168,13 @@ impl Real {
         let request = kube::core::Request::new(collection).delete(name, &kube::api::DeleteParams::default()).unwrap();
         self.client(context).request_text(request).await.unwrap();
     }
+}
+
+fn attributes(rule: &Json, resource: &str, verb: &str) -> Json {
+    let (resource, part) = resource.split_once('/').unwrap_or((resource, ""));
+    let name = rule.pointer("/resourceNames/0").cloned().unwrap_or_default();
+    json!({ "namespace": NAMESPACE, "verb": verb, "group": rule["apiGroups"][0], "resource": resource,
+        "subresource": part, "name": name })
 }
 
 async fn patch<T: serde::Serialize + std::fmt::Debug>(client: &Client, path: &str, body: &Patch<T>) {
@@ -178,16 +221,13 @@ async fn the_program_needs_no_more_on_real_api_servers() {
     ] {
         let role = format!("split-cluster-jitsictl-{plane}");
         let kubeconfig = if plane == "data" { &data } else { &control };
-        let before = real.without(context, &role, resource, verb).await;
+        let taken = real.without(context, &role, resource, verb).await;
         if let Some(path) = &victim {
             real.delete(context, path).await;
         }
-        // The authorizer hears of it a moment later.
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         let (code, said) = real.run(kubeconfig, &["apply", "--plane", plane, "--timeout", "10s"]).await;
         assert_ne!(code, 0, "nobody missed {verb} on {resource} of the {plane} plane in {context}\n{said}");
-        real.give_back(context, &role, &before).await;
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        real.give_back(&taken).await;
         real.expect(kubeconfig, &["apply", "--plane", plane], 0).await;
     }
 

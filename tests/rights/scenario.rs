@@ -56,7 +56,7 @@ pub(crate) fn of(ground: &Ground, plane: Plane, cluster: &str, atom: &Atom) -> O
         Deleted, Drifted, Forgotten, Immutable, Leased, Left, Missing, Nothing, Restored, Rolled, Said, Watched,
     };
     let may = |verb: Verb| {
-        let all = atoms(&ground.rights(plane, cluster));
+        let all = atoms(&ground.fleet.rights(plane, cluster));
         all.iter().any(|other| other.resource == atom.resource && other.name.is_none() && other.verb == verb)
     };
     let kind = kind(atom);
@@ -97,7 +97,7 @@ pub(crate) fn of(ground: &Ground, plane: Plane, cluster: &str, atom: &Atom) -> O
 /// Every scenario about every kind that this fleet shows.
 pub(crate) fn trials(ground: &Ground, plane: Plane, cluster: &str) -> Vec<Trial> {
     let mut trials: Vec<Trial> = Vec::new();
-    for atom in atoms(&ground.rights(plane, cluster)) {
+    for atom in atoms(&ground.fleet.rights(plane, cluster)) {
         let Some(scenario) = of(ground, plane, cluster, &atom) else { continue };
         if !trials.iter().any(|trial| trial.scenario == scenario && trial.atom.resource == atom.resource) {
             trials.push(Trial { scenario, atom });
@@ -110,7 +110,7 @@ fn kind(atom: &Atom) -> Option<Kind> {
     Kind::ALL.into_iter().find(|kind| kind.group() == atom.group && kind.plural() == atom.resource)
 }
 
-fn namespace(cluster: &str) -> &'static str {
+pub(crate) fn namespace(cluster: &str) -> &'static str {
     if cluster == "hq" { "calls" } else { "media" }
 }
 
@@ -340,7 +340,7 @@ fn api(client: &Client, kind: Kind, cluster: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace(cluster), &resource)
 }
 
-fn collection(atom: &Atom, cluster: &str) -> String {
+pub(crate) fn collection(atom: &Atom, cluster: &str) -> String {
     let group = if atom.group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{}/v1", atom.group) };
     format!("{group}/namespaces/{}/{}", namespace(cluster), atom.resource)
 }

@@ -6,7 +6,7 @@ use api_server::Kind;
 use kube::{Client, config::Kubeconfig};
 use sandbox::{ClusterAccess, Door, Sandbox, SandboxOptions, Timing, World};
 use serde_json::{Value, json};
-use testbed::{AuditMark, Credential, Options, Rights, Rule, Testbed};
+use testbed::{AuditMark, Credential, Options, Rights, Rule, Sources, Testbed};
 
 use super::{
     objects,
@@ -44,7 +44,10 @@ fn said(error: impl std::fmt::Display) -> String {
 
 impl Backend {
     pub(crate) async fn real() -> Result<Self, String> {
-        let testbed = Testbed::start(&CLUSTERS, Options::default()).await.map_err(said)?;
+        // Scenarios ask for ports of their own. In the usual range, a load balancer of another one would now and then have
+        // drawn one of them.
+        let options = Options { node_ports: 30_000..=60_000, ..Options::default() };
+        let testbed = Testbed::start(&CLUSTERS, options).await.map_err(said)?;
         let access =
             testbed.clusters().iter().zip(testbed::LOAD_BALANCERS).map(|(cluster, load_balancer_base)| ClusterAccess {
                 name: cluster.name().to_owned(),
@@ -55,13 +58,23 @@ impl Backend {
         Ok(Self::Real { testbed: Box::new(testbed), world })
     }
 
-    pub(crate) async fn memory() -> Result<Self, String> {
+    /// Installs the kinds of others, for good.
+    pub(crate) async fn install_kinds_of_others(&self) -> Result<(), String> {
+        let Self::Real { testbed, .. } = self else { return Ok(()) };
+        let sources = Sources::of_this_machine();
+        for cluster in testbed.clusters() {
+            cluster.install_definitions(&sources).await.map_err(said)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn memory(custom_kinds: bool) -> Result<Self, String> {
         let options = SandboxOptions {
             clusters: CLUSTERS.map(str::to_owned).to_vec(),
             timing: Timing::default(),
             clock: clock::Clock::machine(),
             seed: 1,
-            custom_kinds: false,
+            custom_kinds,
         };
         let sandbox = Sandbox::start(options).await.map_err(said)?;
         let doors = Box::new(sandbox.listen().await.map_err(said)?);

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value as Json;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
     process::{Child, Command},
     time::{Instant, sleep, timeout},
@@ -27,6 +27,8 @@ pub(crate) struct Daemon {
     child: Child,
     address: String,
     log: Log,
+    /// What it sends to who follows it.
+    events: Log,
 }
 
 /// What it wrote so far.
@@ -34,6 +36,14 @@ pub(crate) struct Daemon {
 struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
+    /// Keeps what comes in, until nothing more does.
+    async fn keep(self, from: impl AsyncRead + Unpin) {
+        let mut lines = BufReader::new(from).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            self.lines().push(line);
+        }
+    }
+
     fn lines(&self) -> MutexGuard<'_, Vec<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,19 +64,16 @@ impl Daemon {
         let mut child = command.spawn().map_err(failed)?;
         let log = Log::default();
         if let Some(stderr) = child.stderr.take() {
-            let log = log.clone();
-            tokio::spawn(async move {
-                let mut lines = BufReader::new(stderr).lines();
-                while let Ok(Some(line)) = lines.next_line().await {
-                    log.lines().push(line);
-                }
-            });
+            tokio::spawn(log.clone().keep(stderr));
         }
-        let mut daemon = Self { child, address: String::new(), log };
+        let mut daemon = Self { child, address: String::new(), log, events: Log::default() };
         let deadline = Instant::now() + PATIENCE;
         loop {
             if daemon.address.is_empty() {
                 daemon.address = daemon.log.value("listening", "address").unwrap_or_default();
+                if !daemon.address.is_empty() {
+                    tokio::spawn(daemon.events.clone().keep(daemon.ask("/events").await.map_err(failed)?));
+                }
             } else if matches!(daemon.page("/readyz").await, Ok((200, _))) {
                 return Ok(daemon);
             }
@@ -91,22 +98,27 @@ impl Daemon {
         lines[lines.len().saturating_sub(SHOWN)..].join("\n")
     }
 
-    /// Its log, and all that it shows.
+    /// Its log, and all that it shows and has sent.
     pub(crate) async fn everything(&self) -> Result<String, String> {
         let mut text = self.log.lines().join("\n");
+        text.push_str(&self.events.lines().join("\n"));
         for page in PAGES {
             text.push_str(&self.page(page).await?.1);
         }
         Ok(text)
     }
 
+    async fn ask(&self, path: &str) -> std::io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(&self.address).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: daemon\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        Ok(stream)
+    }
+
     async fn page(&self, path: &str) -> Result<(u16, String), String> {
         let asked = async {
-            let mut stream = TcpStream::connect(&self.address).await?;
-            let request = format!("GET {path} HTTP/1.1\r\nhost: daemon\r\nconnection: close\r\n\r\n");
-            stream.write_all(request.as_bytes()).await?;
             let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.map(|_| answer)
+            self.ask(path).await?.read_to_string(&mut answer).await.map(|_| answer)
         };
         let answer = timeout(PATIENCE, asked).await.map_err(|late| format!("{path}: {late}"))?;
         let answer = answer.map_err(|error| format!("{path}: {error}"))?;
@@ -120,6 +132,10 @@ impl Daemon {
         let id = self.child.id().map(|id| id.to_string()).unwrap_or_default();
         let told = Command::new("kill").args(["-s", "TERM", &id]).status().await.map_err(|error| error.to_string())?;
         let ended = timeout(FAREWELL, self.child.wait()).await;
+        // In a task of its own, a panic ends nothing else.
+        if self.log.lines().iter().any(|line| line.contains("a panic, which is a bug")) {
+            return Err(format!("the daemon panicked\n{}", self.tail()));
+        }
         match ended {
             Ok(Ok(status)) if told.success() && status.success() => Ok(()),
             Ok(status) => Err(format!("the daemon ended with {status:?}\n{}", self.tail())),

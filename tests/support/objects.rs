@@ -27,6 +27,8 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("StatefulSet", "apps", "v1", "statefulsets", true),
     ("Lease", "coordination.k8s.io", "v1", "leases", true),
     ("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices", true),
+    ("HTTPRoute", "gateway.networking.k8s.io", "v1", "httproutes", true),
+    ("PodMonitor", "monitoring.coreos.com", "v1", "podmonitors", true),
     ("Ingress", "networking.k8s.io", "v1", "ingresses", true),
     ("NetworkPolicy", "networking.k8s.io", "v1", "networkpolicies", true),
     ("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", true),

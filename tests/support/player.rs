@@ -328,9 +328,12 @@ impl<'a> Player<'a> {
         self.daemons.iter().map(|(name, daemon)| format!("\nlog of daemon {name}:\n{}", daemon.tail())).collect()
     }
 
-    /// None of the scenario's secrets stands in what a daemon wrote, in what it shows, or in an Event.
+    /// None of the scenario's secrets stands in what a daemon wrote, in what it shows and sends, or in an Event.
     async fn tells_no_secret(&self, daemon: &Daemon) -> Result<(), String> {
         let mut told = daemon.everything().await?;
+        if !told.contains("event: ") {
+            return Err("the daemon's /events were not read".to_owned());
+        }
         let (mut secrets, scenario) = (Vec::new(), self.fill("{scenario}"));
         for cluster in CLUSTERS {
             let client = self.client(cluster)?;

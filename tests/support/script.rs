@@ -11,6 +11,8 @@ pub(crate) struct Script {
     pub(crate) pending: Option<String>,
     /// It disturbs the clusters, so nothing else may run beside it.
     pub(crate) alone: bool,
+    /// Its clusters know the kinds of others: HTTPRoute and PodMonitor.
+    pub(crate) kinds_of_others: bool,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -233,6 +235,7 @@ pub(crate) fn parse(text: &str) -> Result<Script, Malformed> {
             match directive.split_once(' ').unwrap_or((directive, "")) {
                 ("pending", why) => script.pending = Some(why.to_owned()),
                 ("alone", _) => script.alone = true,
+                ("kinds", "of others") => script.kinds_of_others = true,
                 (verb, rest) => {
                     let action = action(verb, rest.trim(), document).map_err(fail)?;
                     script.steps.push(Step { line: begin + 1, action });

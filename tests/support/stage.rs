@@ -16,6 +16,11 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
+    /// What comes after this may use the kinds of others.
+    pub(crate) async fn with_kinds_of_others(&self) -> Result<(), String> {
+        self.backend.install_kinds_of_others().await
+    }
+
     pub(crate) fn set(backend: Backend, jitsictl: PathBuf, workspace: PathBuf) -> Self {
         Self { backend, jitsictl, workspace }
     }

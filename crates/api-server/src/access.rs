@@ -2,11 +2,10 @@
 
 use serde_json::Value as Json;
 
-use crate::admission::Surroundings;
 use crate::error::ApiError;
 use crate::kinds;
 use crate::request::User;
-use crate::server::ApiServer;
+use crate::surroundings::Surroundings;
 
 /// Something that somebody wants to do.
 #[derive(Debug, Clone, Copy)]
@@ -20,13 +19,13 @@ pub(crate) struct Action<'a> {
 }
 
 /// Whether the user may.
-pub(crate) fn allows(server: &ApiServer, user: &User, action: Action<'_>) -> bool {
-    is_master(user) || rules(server, user, action.namespace).iter().any(|rule| covers(rule, action))
+pub(crate) fn allows(around: &dyn Surroundings, user: &User, action: Action<'_>) -> bool {
+    is_master(user) || rules(around, user, action.namespace).iter().any(|rule| covers(rule, action))
 }
 
 /// Refuses what the user may not do.
-pub(crate) fn require(server: &ApiServer, user: &User, action: Action<'_>) -> Result<(), ApiError> {
-    if allows(server, user, action) {
+pub(crate) fn require(around: &dyn Surroundings, user: &User, action: Action<'_>) -> Result<(), ApiError> {
+    if allows(around, user, action) {
         return Ok(());
     }
     let Action { verb, group, resource, subresource, namespace, name } = action;
@@ -48,12 +47,7 @@ pub(crate) fn is_master(user: &User) -> bool {
 }
 
 /// The rules that hold for the user: those of the cluster, and those of a namespace.
-pub(crate) fn rules(server: &ApiServer, user: &User, namespace: Option<&str>) -> Vec<Json> {
-    server.with_all(|around| rules_within(around, user, namespace))
-}
-
-/// The same where the cluster is at hand already.
-pub(crate) fn rules_within(around: &dyn Surroundings, user: &User, namespace: Option<&str>) -> Vec<Json> {
+pub(crate) fn rules(around: &dyn Surroundings, user: &User, namespace: Option<&str>) -> Vec<Json> {
     let mut rules = Vec::new();
     let mut bindings = around.list(&kinds::CLUSTER_ROLE_BINDING, None);
     if namespace.is_some() {

@@ -24,6 +24,7 @@ pub mod schema;
 pub mod selector;
 pub mod server;
 pub mod store;
+pub mod surroundings;
 
 mod access;
 mod quantity;

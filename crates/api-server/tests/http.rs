@@ -1,6 +1,6 @@
 //! The server over connections within the process, in virtual time.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a failed expectation is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed expectation is how a test fails")]
 
 mod support;
 
@@ -301,20 +301,6 @@ async fn a_gate_delays_refuses_and_breaks() {
         connections.cut();
     });
     assert!(support::send(&client, request("GET", "/version", None)).await.is_err());
-}
-
-/// Requests a second over one connection: `cargo test --release -p api-server --test http -- --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "measures"]
-async fn requests_per_second() {
-    let client = client(server(), Hooks::default());
-    for path in ["/version", "/api/v1/namespaces/default"] {
-        let (count, begun) = (20_000, std::time::Instant::now());
-        for _ in 0..count {
-            get(&client, path).await;
-        }
-        println!("{path}: {:.0}/s", f64::from(count) / begun.elapsed().as_secs_f64());
-    }
 }
 
 #[tokio::test(start_paused = true)]

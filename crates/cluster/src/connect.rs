@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use fleet::{Access, ClusterName};
 use kube::Client;
-use kube::client::AuthError;
-use kube::config::{ExecInteractiveMode, KubeConfigOptions};
+use kube::config::{AuthInfo, KubeConfigOptions};
+use secrecy::ExposeSecret as _;
 use tokio::sync::{Semaphore, watch};
 
 use crate::client;
+use crate::error::auth_failure;
 use crate::lifetime::Expiry;
+use crate::login::{Issue, Login, Logins, Program};
 use crate::stranger::Strangers;
 use crate::tally::{Tallies, Tally};
 use crate::wire::Breaker;
@@ -56,12 +60,12 @@ pub struct Options {
     pub limits: Limits,
     /// The runner's proxy settings.
     pub proxies: Proxies,
-    /// Whether a credentials program may ask the person at the terminal.
-    pub interactive: bool,
     /// Hashes secret values for comparison; the same for all clusters, so that copies can be compared.
     pub run_key: RunKey,
     /// Where requests are counted.
     pub tallies: Tallies,
+    /// What programs that yield credentials gave.
+    pub logins: Logins,
 }
 
 /// Where clients come from.
@@ -121,6 +125,13 @@ impl std::fmt::Debug for Connector {
     }
 }
 
+/// What a program gave to open a cluster with.
+struct Issued {
+    login: Arc<Login>,
+    /// What the connection was made with. Its token may be another one by now; its certificate is not.
+    first: Issue,
+}
+
 /// A cluster that we can speak with: its namespace is the fleet's there.
 #[derive(Clone)]
 pub struct Cluster(pub(crate) Arc<Inner>, pub(crate) Option<Fence>);
@@ -131,6 +142,7 @@ pub(crate) struct Inner {
     address: String,
     expiry: Expiry,
     pub(crate) client: Client,
+    issued: Option<Issued>,
     pub(crate) limits: Limits,
     pub(crate) run_key: RunKey,
     pub(crate) turns: Semaphore,
@@ -177,20 +189,38 @@ impl Cluster {
             Access::InCluster => Expiry::default(),
             Access::Context { .. } => Expiry::of(&config.auth_info),
         };
-        let client = client_of(config, options.limits.credentials).await.map_err(fail)?;
-        Ok(Self::with_client(name, &cluster.namespace, client, address, expiry, options))
+        let issued = match program_of(&config.auth_info, options.limits.credentials).map_err(fail)? {
+            Some(program) => {
+                let login = options.logins.of(name, program);
+                let first = login.ready().await.map_err(fail)?;
+                Some(Issued { login, first })
+            }
+            None => None,
+        };
+        if let Some(Issued { first, .. }) = &issued {
+            config.auth_info.exec = None;
+            if let Some(certificate) = &first.credential.certificate {
+                config.auth_info.client_certificate_data = Some(STANDARD.encode(&certificate.pem));
+                config.auth_info.client_key_data = Some(STANDARD.encode(certificate.key.expose_secret()).into());
+            }
+        }
+        let by_token = issued.as_ref().filter(|issued| issued.is_by_token());
+        let client = client::of(config, by_token.map(|issued| Arc::clone(&issued.login)));
+        let client = client.map_err(|error| fail(unusable(&error)))?;
+        Ok(Self::with_client(name, &cluster.namespace, client, issued, address, expiry, options))
     }
 
     /// Speaks by this client, for clusters that are no servers on a network.
     #[must_use]
     pub fn from_client(name: &ClusterName, namespace: &str, client: Client, options: &Options) -> Self {
-        Self::with_client(name, namespace, client, format!("cluster {name}"), Expiry::default(), options)
+        Self::with_client(name, namespace, client, None, format!("cluster {name}"), Expiry::default(), options)
     }
 
     fn with_client(
         name: &ClusterName,
         namespace: &str,
         client: Client,
+        issued: Option<Issued>,
         address: String,
         expiry: Expiry,
         options: &Options,
@@ -201,6 +231,7 @@ impl Cluster {
             address,
             expiry,
             client,
+            issued,
             limits: options.limits,
             run_key: options.run_key.clone(),
             turns: Semaphore::new(options.limits.in_flight),
@@ -230,11 +261,38 @@ impl Cluster {
         &self.0.address
     }
 
-    /// When the certificate ends that a credentials program gave: it gives another to those who connect anew. (A token
-    /// of such a program is renewed by the client itself.)
+    /// When the certificate ends that a credentials program gave: it gives another to those who connect anew, in the last
+    /// minute. (Another token reaches requests without that.)
     #[must_use]
     pub fn connect_anew_by(&self) -> Option<jiff::Timestamp> {
-        *self.0.client.valid_until()
+        let first = &self.0.issued.as_ref()?.first.credential;
+        first.certificate.as_ref().and(first.ends)
+    }
+
+    /// Has credentials at hand, and says which those are. A program that yields them may have to run, which takes its own
+    /// time, not a request's.
+    pub(crate) async fn credentials(&self) -> Result<u64, ErrorKind> {
+        match &self.0.issued {
+            Some(issued) if issued.is_by_token() => {
+                let Issue { number, credential } = issued.login.ready().await?;
+                match &credential.token {
+                    Some(_) => Ok(number),
+                    None => Err(ErrorKind::Credentials("the credentials program gives no tokens any more".to_owned())),
+                }
+            }
+            Some(issued) => Ok(issued.first.number),
+            None => Ok(0),
+        }
+    }
+
+    /// These credentials were answered with 401. Whether there are others for the next request of this connection.
+    pub(crate) fn credentials_refused(&self, number: u64) -> bool {
+        let issued = self.0.issued.as_ref();
+        let others = issued.is_some_and(|issued| issued.login.refused(number) && issued.is_by_token());
+        if !others {
+            self.0.refused.send_modify(|times| *times += 1);
+        }
+        others
     }
 
     /// How many requests of this connection, of whatever kind, were answered with 401: our credentials are not accepted
@@ -248,6 +306,12 @@ impl Cluster {
     #[must_use]
     pub fn lifetime(&self) -> Option<Lifetime> {
         self.0.expiry.now()
+    }
+}
+
+impl Issued {
+    fn is_by_token(&self) -> bool {
+        self.first.credential.token.is_some()
     }
 }
 
@@ -285,57 +349,25 @@ async fn config_of(kubeconfigs: &Kubeconfigs, context: &str, options: &Options) 
         .map(str::parse)
         .transpose()
         .map_err(|_| ErrorKind::Kubeconfig(format!("context `{context}`: its proxy is no URL")))?;
-    if let (false, Some(exec)) = (options.interactive, &mut config.auth_info.exec) {
-        exec.interactive_mode = Some(ExecInteractiveMode::Never);
-    }
     Ok(config)
 }
 
-/// kube-rs runs a credentials program while it builds a client, waits for it without a limit, and blocks. So that
-/// happens in a thread of its own, which nobody waits for longer than the limit, not even at the end of the process.
-async fn client_of(config: kube::Config, limit: Duration) -> Result<Client, ErrorKind> {
-    if config.auth_info.exec.is_none() && config.auth_info.auth_provider.is_none() {
-        return client::of(config).map_err(|error| unusable(&error));
+/// The program that yields the credentials, if it is one that does. What stands in the kubeconfig itself goes before.
+fn program_of(credentials: &AuthInfo, limit: Duration) -> Result<Option<Program>, ErrorKind> {
+    let AuthInfo { username, password, token, token_file, auth_provider, exec, .. } = credentials;
+    if auth_provider.as_ref().is_some_and(|provider| provider.config.contains_key("cmd-path")) {
+        let why = "`auth-provider` with a program is not supported, nor is it by kubectl since 1.26: use `exec`";
+        return Err(ErrorKind::Kubeconfig(why.to_owned()));
     }
-    let (done, result) = tokio::sync::oneshot::channel();
-    let runtime = tokio::runtime::Handle::current();
-    std::thread::Builder::new()
-        .name("credentials".to_owned())
-        .spawn(move || {
-            let _entered = runtime.enter();
-            // Nobody listens any more when the limit has passed.
-            let _ = done.send(client::of(config));
-        })
-        .map_err(|error| ErrorKind::Credentials(error.to_string()))?;
-    match tokio::time::timeout(limit, result).await {
-        Ok(Ok(client)) => client.map_err(|error| unusable(&error)),
-        Ok(Err(_)) => Err(ErrorKind::Credentials("the credentials program could not be run".to_owned())),
-        Err(_) => Err(ErrorKind::Credentials(format!("the credentials program did not end within {limit:?}"))),
-    }
+    let own = username.is_some() && password.is_some() || token.is_some() || token_file.is_some();
+    let exec = exec.as_ref().filter(|_| !own && auth_provider.is_none());
+    exec.map(|exec| Program::of(exec, limit)).transpose().map_err(ErrorKind::Credentials)
 }
 
 fn unusable(error: &kube::Error) -> ErrorKind {
     match error {
         kube::Error::Auth(auth) => ErrorKind::Credentials(auth_failure(auth)),
         other => ErrorKind::Kubeconfig(other.to_string()),
-    }
-}
-
-/// In words, without what the program printed to its standard output: that may be a credential.
-pub(crate) fn auth_failure(error: &AuthError) -> String {
-    match error {
-        AuthError::AuthExecRun { cmd, out } => {
-            let program = cmd.split_whitespace().next().unwrap_or(cmd);
-            let stderr = String::from_utf8_lossy(&out.stderr);
-            let last = stderr.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it printed no reason");
-            format!("`{program}` ended with {}: {last}", out.status)
-        }
-        AuthError::AuthExecStart(error) => format!("the credentials program can't be started: {error}"),
-        AuthError::AuthExecParse(_) | AuthError::ParseTokenKey(_) | AuthError::ExecPluginFailed => {
-            "the credentials program printed no credential".to_owned()
-        }
-        AuthError::ReadTokenFile(error, path) => format!("{}: {error}", path.display()),
-        other => other.to_string(),
     }
 }
 

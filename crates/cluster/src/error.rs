@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use fleet::ClusterName;
+use kube::client::AuthError;
 use manifest::{Kind, ObjectRef};
 
 /// A request, or a connection, that failed.
@@ -300,5 +301,13 @@ impl fmt::Display for FieldConflict {
             Some(subresource) => write!(f, "{} by {} ({subresource})", self.field, self.manager),
             None => write!(f, "{} by {}", self.field, self.manager),
         }
+    }
+}
+
+/// Why there are no credentials, in words.
+pub(crate) fn auth_failure(error: &AuthError) -> String {
+    match error {
+        AuthError::ReadTokenFile(error, path) => format!("{}: {error}", path.display()),
+        other => other.to_string(),
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! # A leader that is stopped in the middle of a plan
 //! It wrote its generation into the inventory, and is stopped before its objects are written. Meanwhile another takes
-//! the Lease, writes a higher generation into the same chunk, and works. Then the first one wakes up:
+//! the Lease, writes a higher generation into every chunk, and works. Then the first one wakes up:
 //!
 //! - What it has not sent is refused, since its Lease is over by the monotonic clock. Where that clock stood still too,
 //!   as on a machine that was suspended, the time of day tells.

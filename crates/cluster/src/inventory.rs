@@ -88,7 +88,8 @@ impl Shelf {
         self.chunks.is_empty()
     }
 
-    /// Which chunks change, and to what; the first one in any case if the generation has to be `told`.
+    /// Which chunks change, and to what: all that are there if the generation has to be `told`. The first one goes before
+    /// one that is new, which has no version of its own that could have changed.
     fn changes(&self, wanted: &Inventory, told: bool) -> BTreeMap<usize, Chunk> {
         let mut next = self.chunks.clone();
         let mut missing: BTreeSet<&UnitId> = wanted.units.keys().collect();
@@ -106,8 +107,8 @@ impl Shelf {
             let chunk = next.entry(index.unwrap_or_default()).or_default();
             chunk.units.insert(unit.clone(), wanted.units.get(unit).cloned().unwrap_or_default());
         }
-        let first = next.keys().next().copied().filter(|_| told);
-        next.retain(|index, chunk| first == Some(*index) || self.chunks.get(index) != Some(chunk));
+        let first = next.keys().next().copied().filter(|_| next.len() > self.chunks.len());
+        next.retain(|index, chunk| told || first == Some(*index) || self.chunks.get(index) != Some(chunk));
         for chunk in next.values_mut() {
             chunk.generation = wanted.generation;
         }
@@ -133,8 +134,8 @@ impl Cluster {
     /// Writes an inventory: only the chunks that change, each only if nobody changed it meanwhile. Returns what is
     /// stored now.
     ///
-    /// Through a fenced handle, the first write of a leadership begins with the first chunk, whatever it holds: from
-    /// then on every compare-and-swap that an earlier leader prepared fails there.
+    /// Through a fenced handle, the first write of a leadership writes every chunk, whatever it holds: from then on every
+    /// compare-and-swap that an earlier leader prepared fails, wherever the units stand that it was about.
     ///
     /// # Errors
     /// `Changed` when somebody else wrote meanwhile, or a later plan did. Chunks written before that stay written.
@@ -156,9 +157,9 @@ impl Cluster {
             let version = self.swap(fleet, plane, &name, chunk.content(), chunk.version.as_deref()).await?;
             chunk.version = Some(version);
             stored.chunks.insert(index, chunk);
-            if let Some(fence) = fence {
-                fence.entered(self.name());
-            }
+        }
+        if let Some(fence) = fence.filter(|_| !stored.chunks.is_empty()) {
+            fence.entered(self.name());
         }
         Ok(stored)
     }
@@ -253,8 +254,11 @@ mod tests {
         assert_eq!(shelf.inventory(), many);
         assert!(shelf.changes(&inventory(2, 130), false).is_empty(), "a new generation alone writes nothing");
         let told = shelf.changes(&inventory(2, 130), true);
-        assert_eq!(told.keys().collect::<Vec<_>>(), [&0], "unless it is a new leader's");
-        assert_eq!((told[&0].generation, told[&0].units.len()), (Generation(2), 64));
+        assert_eq!(told.keys().collect::<Vec<_>>(), [&0, &1, &2], "unless it is a new leader's");
+        assert_eq!((told[&0].generation, told[&2].generation), (Generation(2), Generation(2)));
+        let full = stored(&Shelf::default(), &inventory(1, 128));
+        let begun = full.changes(&inventory(1, 129), false).into_keys();
+        assert_eq!(begun.collect::<Vec<_>>(), [0, 2], "a new one is nobody's evidence: the first one goes before it");
         assert!(Shelf::default().changes(&inventory(2, 0), true).is_empty(), "where there is nothing, nothing is made");
 
         let mut one = many.clone();

@@ -116,13 +116,21 @@ impl Items {
 
     /// The length of what still belongs to the item, if it ends here.
     fn end_of_item(&mut self, piece: &[u8]) -> Option<usize> {
-        for (at, byte) in piece.iter().enumerate() {
-            self.step(*byte);
+        let mut at = 0;
+        loop {
+            // Most bytes mean nothing where they stand: they are passed over in a tight loop.
+            let rest = piece.get(at..)?;
+            at += match self.text {
+                Text::Inside => rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?,
+                Text::Outside => rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'))?,
+                Text::Escaped => 0,
+            };
+            self.step(*piece.get(at)?);
+            at += 1;
             if self.depth == LIST {
-                return Some(at + 1);
+                return Some(at);
             }
         }
-        None
     }
 
     const fn step(&mut self, byte: u8) {

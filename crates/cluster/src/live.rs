@@ -1,5 +1,6 @@
 //! Reads objects as API servers list them, and as watches bring them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,18 +15,37 @@ use serde_json::{Map, Value as Json};
 
 use crate::Cluster;
 
-/// An object, its managed fields read only as far as we use them: they are half of what a server sends. What is not its
-/// metadata stays the text that came: a page of workloads never stands in memory in pieces.
+/// An object, its managed fields read only as far as we use them: they are half of what a server sends. All else stays the
+/// text that came: a page of workloads never stands in memory in pieces.
 #[derive(Debug)]
 pub(crate) struct Listed {
     metadata: Metadata,
-    rest: BTreeMap<String, Box<RawValue>>,
+    rest: Fields,
 }
 
 #[derive(Debug, Default)]
 struct Metadata {
     managed_fields: Vec<ManagedFields>,
-    rest: Map<String, Json>,
+    rest: Fields,
+}
+
+/// The text of each value.
+type Fields = BTreeMap<String, Box<RawValue>>;
+
+/// The value of a field of text, or nothing.
+fn text<'f>(fields: &'f Fields, key: &str) -> Cow<'f, str> {
+    /// Borrowed where nothing in it is escaped.
+    #[derive(Deserialize)]
+    struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
+    let read = fields.get(key).and_then(|raw| serde_json::from_str(raw.get()).ok());
+    read.map_or(Cow::Borrowed(""), |Text(text)| text)
+}
+
+/// The values of fields.
+fn values(fields: Fields) -> Map<String, Json> {
+    // What was read as a value is one.
+    let value = |raw: Box<RawValue>| serde_json::from_str(raw.get()).unwrap_or_default();
+    fields.into_iter().map(|(key, raw)| (key, value(raw))).collect()
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,24 +65,24 @@ impl<'de> Deserialize<'de> for Listed {
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let (managed_fields, rest) = input.deserialize_map(Apart::new("managedFields"))?;
-        Ok(Self { managed_fields: managed_fields.unwrap_or_default(), rest: rest.into_iter().collect() })
+        Ok(Self { managed_fields: managed_fields.unwrap_or_default(), rest })
     }
 }
 
 /// Reads a map with one entry apart.
-struct Apart<T, V> {
+struct Apart<T> {
     key: &'static str,
-    kinds: PhantomData<(T, V)>,
+    kind: PhantomData<T>,
 }
 
-impl<T, V> Apart<T, V> {
+impl<T> Apart<T> {
     const fn new(key: &'static str) -> Self {
-        Self { key, kinds: PhantomData }
+        Self { key, kind: PhantomData }
     }
 }
 
-impl<'de, T: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Apart<T, V> {
-    type Value = (Option<T>, BTreeMap<String, V>);
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Apart<T> {
+    type Value = (Option<T>, Fields);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -85,34 +105,36 @@ impl Listed {
     /// Whether another controller made it and looks after it, such as the EndpointSlices of a Service: they inherit
     /// our labels.
     pub(crate) fn is_controlled(&self) -> bool {
-        let owners = self.metadata.rest.get("ownerReferences").and_then(Json::as_array);
-        owners.is_some_and(|owners| owners.iter().any(|owner| owner.get("controller") == Some(&Json::Bool(true))))
+        #[derive(Deserialize)]
+        struct Owner {
+            #[serde(default)]
+            controller: Option<bool>,
+        }
+        let owners = self.metadata.rest.get("ownerReferences").map(|raw| serde_json::from_str::<Vec<Owner>>(raw.get()));
+        matches!(owners, Some(Ok(owners)) if owners.iter().any(|owner| owner.controller == Some(true)))
     }
 
     /// Its `resourceVersion`.
-    pub(crate) fn version(&self) -> &str {
-        self.metadata.rest.get("resourceVersion").and_then(Json::as_str).unwrap_or_default()
+    pub(crate) fn version(&self) -> Cow<'_, str> {
+        text(&self.metadata.rest, "resourceVersion")
     }
 
     /// Its name.
-    pub(crate) fn name(&self) -> &str {
-        self.metadata.rest.get("name").and_then(Json::as_str).unwrap_or_default()
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        text(&self.metadata.rest, "name")
     }
 
     /// All but its managed fields.
     pub(crate) fn into_body(self) -> Json {
-        let Self { metadata, rest } = self;
-        // What was read as a value is one.
-        let value = |raw: Box<RawValue>| serde_json::from_str(raw.get()).unwrap_or_default();
-        let mut body: Map<String, Json> = rest.into_iter().map(|(key, raw)| (key, value(raw))).collect();
-        body.insert("metadata".to_owned(), Json::Object(metadata.rest));
+        let mut body = values(self.rest);
+        body.insert("metadata".to_owned(), Json::Object(values(self.metadata.rest)));
         Json::Object(body)
     }
 
     /// As the rest of the program sees it. Items of a LIST carry neither `apiVersion` nor `kind`.
     pub(crate) fn into_live(self, cluster: &Cluster, kind: Kind) -> LiveObject {
         let Self { metadata: Metadata { managed_fields, rest: metadata }, mut rest } = self;
-        let text = |key: &str| metadata.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
+        let text = |key: &str| text(&metadata, key).into_owned();
         let object =
             ObjectRef { cluster: cluster.name().clone(), kind, namespace: text("namespace"), name: text("name") };
         let (uid, version) = (text("uid"), text("resourceVersion"));
@@ -130,15 +152,15 @@ impl Listed {
 }
 
 /// The text of an object.
-fn together(kind: Kind, metadata: &Map<String, Json>, rest: &BTreeMap<String, Box<RawValue>>) -> String {
+fn together(kind: Kind, metadata: &Fields, rest: &Fields) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Whole<'a> {
         api_version: &'a str,
         kind: &'a str,
-        metadata: &'a Map<String, Json>,
+        metadata: &'a Fields,
         #[serde(flatten)]
-        rest: &'a BTreeMap<String, Box<RawValue>>,
+        rest: &'a Fields,
     }
     let whole = Whole { api_version: &kind.api_version(), kind: kind.name(), metadata, rest };
     // Maps with keys of text always have one.

@@ -11,9 +11,13 @@ use manifest::{Kind, ObjectRef, Scope, labels};
 use plan::{ClusterView, Inventory, Known, LiveObject, LivePod, NodeView, Reason, Record, Seen, Source};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use crate::inventory::Shelf;
 use crate::live::Listed;
+use crate::patience::patiently;
 use crate::wire::{Request, escape};
 use crate::{Cluster, ClusterError, ErrorKind, inventory, pods, record};
 
@@ -35,15 +39,24 @@ pub(crate) const PAGE: &str = "2500";
 
 impl Cluster {
     /// Looks at everything of the fleet in this cluster. A kind that may not be listed, or is not known there, leaves
-    /// a note in the view; a cluster that does not answer is an error.
+    /// a note in the view; a cluster that does not answer is an error. One that is too busy is waited for, a little.
     ///
     /// # Errors
     /// When the cluster can't be asked.
     pub async fn look(&self, fleet: &FleetName) -> Result<Look, ClusterError> {
+        let of_kind = |kind| {
+            self.beside(
+                fleet,
+                move |cluster, fleet| async move { (kind, patiently(|| cluster.list(kind, &fleet)).await) },
+            )
+        };
         let kinds = Kind::ALL.into_iter().filter(|kind| kind.scope() == Scope::Namespaced);
-        let lists = join_all(kinds.map(|kind| async move { (kind, self.list(kind, fleet).await) }));
-        let (lists, pods, nodes, namespace) =
-            futures::join!(lists, self.pods(fleet), self.nodes(), self.namespace_state());
+        let (lists, pods, nodes, namespace) = futures::join!(
+            join_all(kinds.map(of_kind)),
+            self.beside(fleet, |cluster, fleet| async move { patiently(|| cluster.pods(&fleet)).await }),
+            self.beside(fleet, |cluster, _| async move { patiently(|| cluster.nodes()).await }),
+            patiently(|| self.namespace_state()),
+        );
         let mut look = Look::default();
         look.view.pods = pods?.into_iter().map(|pod| (pod.name.clone(), pod)).collect();
         look.view.nodes = nodes?;
@@ -69,6 +82,21 @@ impl Cluster {
         }
         look.view.inventories = look.inventories();
         Ok(look)
+    }
+
+    /// Asks in a task of its own: what comes is read on all cores. The task ends with who waits for it.
+    async fn beside<T: Send + 'static, W: Future<Output = T> + Send + 'static>(
+        &self,
+        fleet: &FleetName,
+        ask: impl FnOnce(Self, FleetName) -> W,
+    ) -> T {
+        let task = AbortOnDropHandle::new(tokio::spawn(ask(self.clone(), fleet.clone()).in_current_span()));
+        match task.await.map_err(JoinError::try_into_panic) {
+            Ok(answer) => answer,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime ends, and we with it.
+            Err(Err(_)) => std::future::pending().await,
+        }
     }
 
     /// What [`look`](Self::look) shows the planner.

@@ -177,7 +177,7 @@ impl Cluster {
         }
     }
 
-    /// Sets an annotation of exactly this pod, or takes it away.
+    /// Sets an annotation of exactly this pod, or takes it away. Returns the pod's version since.
     ///
     /// # Errors
     /// `Changed` when another pod has the name now, `NotFound` when none has.
@@ -188,10 +188,12 @@ impl Cluster {
         uid: &str,
         key: &str,
         value: Option<&str>,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<String, ClusterError> {
         let patch = json!({ "metadata": { "uid": uid, "annotations": { key: value } } });
         let request = self.pod("patch", Method::PATCH, name).query("fieldManager", &manager(plane)).send(MERGE, &patch);
-        self.call(request).await.map(drop)
+        let pod: Json = self.read(request).await?;
+        let version = pod.pointer("/metadata/resourceVersion").and_then(Json::as_str).map(str::to_owned);
+        version.ok_or_else(|| self.error(ErrorKind::Garbled("no resourceVersion".to_owned())))
     }
 
     /// Creates the fleet's namespace. One that exists is left as it is.

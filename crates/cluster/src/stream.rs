@@ -28,13 +28,14 @@ impl Cluster {
         let request = self.pod("create", http::Method::GET, pod).resource("pods/portforward");
         let deadline = self.0.limits.stream;
         let pods: Api<Pod> = Api::namespaced(self.0.client.clone(), self.namespace());
+        let credentials = self.credentials().await.map_err(|kind| self.error(kind))?;
         let opened = tokio::time::timeout(deadline, pods.portforward(pod, &[port])).await;
         let code = match &opened {
             Ok(Ok(_)) => 101,
             Ok(Err(kube::Error::Api(status))) => status.code,
             Ok(Err(_)) | Err(_) => 0,
         };
-        self.heard("connect", code);
+        self.heard("connect", code, credentials);
         let mut forwarder = match opened {
             Ok(Ok(forwarder)) => forwarder,
             Ok(Err(kube::Error::Api(status))) => {

@@ -130,8 +130,8 @@ impl Request {
         self.method != Method::GET && !self.query.contains("dryRun=")
     }
 
-    fn build(&mut self) -> Result<http::Request<Body>, ErrorKind> {
-        let (content_type, body) = self.content.take().unwrap_or((JSON, Vec::new()));
+    fn build(&self) -> Result<http::Request<Body>, ErrorKind> {
+        let (content_type, body) = self.content.clone().unwrap_or((JSON, Vec::new()));
         http::Request::builder()
             .method(self.method.clone())
             .uri(format!("{}{}", self.path, self.query))
@@ -168,9 +168,9 @@ pub(crate) fn escape(text: &str) -> String {
 
 impl Cluster {
     /// Asks, and returns what came.
-    pub(crate) async fn ask(&self, mut request: Request) -> Result<Answer, (Failure, Request)> {
+    pub(crate) async fn ask(&self, request: Request) -> Result<Answer, (Failure, Request)> {
         let mut body = Vec::new();
-        match self.ask_quietly(&mut request, &mut |piece| body.extend_from_slice(piece)).await {
+        match self.ask_quietly(&request, &mut |piece| body.extend_from_slice(piece)).await {
             Ok(Head { code, warnings }) => Ok(Answer { code, warnings, body }),
             Err(failure) => Err((failure, request)),
         }
@@ -191,7 +191,7 @@ impl Cluster {
     /// handed on.
     pub(crate) async fn read_list<T: DeserializeOwned>(
         &self,
-        mut request: Request,
+        request: Request,
         mut each: impl FnMut(T) + Send,
     ) -> Result<PageMeta, ClusterError> {
         let (mut items, mut garbled) = (Items::default(), None);
@@ -201,7 +201,7 @@ impl Cluster {
                 Err(error) => garbled = garbled.take().or(Some(error)),
             });
         };
-        if let Err(failure) = self.ask_quietly(&mut request, &mut take).await {
+        if let Err(failure) = self.ask_quietly(&request, &mut take).await {
             return Err(self.explain(failure, &request));
         }
         let end = items.finish();
@@ -231,11 +231,11 @@ impl Cluster {
         ClusterError { object: request.object.clone(), ..self.error(kind) }
     }
 
-    /// What came of a request; 0: nothing.
-    pub(crate) fn heard(&self, verb: &'static str, code: u16) {
+    /// What came of a request with these credentials; 0: nothing.
+    pub(crate) fn heard(&self, verb: &'static str, code: u16, credentials: u64) {
         self.0.tally.count(verb, code);
         if code == 401 {
-            self.0.refused.send_modify(|times| *times += 1);
+            self.credentials_refused(credentials);
         }
     }
 
@@ -245,9 +245,10 @@ impl Cluster {
 
     /// Asks for an answer that goes on: the deadline is for its beginning. It takes no turn, or a few of them would stop
     /// everything else, and the breaker is for requests that somebody waits for.
-    pub(crate) async fn open(&self, mut request: Request) -> Result<Body, ClusterError> {
+    pub(crate) async fn open(&self, request: Request) -> Result<Body, ClusterError> {
         let deadline = request.deadline.unwrap_or(self.0.limits.request);
         let built = request.build().map_err(|kind| self.error(kind))?;
+        let credentials = self.credentials().await.map_err(|kind| self.error(kind))?;
         let begin = async {
             let (head, body) = self.0.client.send(built).await?.into_parts();
             if head.status.is_success() {
@@ -261,7 +262,8 @@ impl Cluster {
             Ok(Ok(Err(refusal))) => refusal.code,
             Ok(Err(_)) | Err(_) => 0,
         };
-        self.heard(request.verb, code);
+        // Whoever opens it comes back.
+        self.heard(request.verb, code, credentials);
         match begun {
             Ok(Ok(Ok(body))) => Ok(body),
             Ok(Ok(Err(refusal))) => Err(self.explain(Failure::Refused(refusal), &request)),
@@ -273,7 +275,20 @@ impl Cluster {
         }
     }
 
-    async fn ask_quietly(&self, request: &mut Request, take: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Head, Failure> {
+    async fn ask_quietly(&self, request: &Request, take: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Head, Failure> {
+        let mut again = false;
+        loop {
+            let credentials = self.credentials().await.map_err(Failure::Silent)?;
+            let answer = self.ask_once(request, take).await;
+            let refused = matches!(&answer, Err(Failure::Refused(refusal)) if refusal.code == 401);
+            // Who is not let in has changed nothing, so it may be sent again.
+            if !refused || !self.credentials_refused(credentials) || std::mem::replace(&mut again, true) {
+                return answer;
+            }
+        }
+    }
+
+    async fn ask_once(&self, request: &Request, take: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Head, Failure> {
         let mut deadline = request.deadline.unwrap_or(self.0.limits.request);
         let built = request.build().map_err(Failure::Silent)?;
         // The deadline runs from here: waiting for our own turn is not the cluster's fault.
@@ -297,12 +312,14 @@ impl Cluster {
             },
             None => tokio::time::timeout(deadline, self.exchange(built, take)).await.ok(),
         };
-        let code = match &outcome {
-            Some(Ok(Ok(answer))) => answer.code,
-            Some(Ok(Err(refusal))) => refusal.code,
-            Some(Err(_)) | None => 0,
-        };
-        self.heard(request.verb, code);
+        self.0.tally.count(
+            request.verb,
+            match &outcome {
+                Some(Ok(Ok(answer))) => answer.code,
+                Some(Ok(Err(refusal))) => refusal.code,
+                Some(Err(_)) | None => 0,
+            },
+        );
         match outcome {
             Some(Ok(result)) => {
                 self.0.breaker.reset();
@@ -341,12 +358,12 @@ impl Cluster {
     /// What a failure below HTTP means.
     pub(crate) fn transport(&self, error: &kube::Error) -> ErrorKind {
         match error {
-            kube::Error::Auth(auth) => ErrorKind::Credentials(crate::connect::auth_failure(auth)),
+            kube::Error::Auth(auth) => ErrorKind::Credentials(crate::error::auth_failure(auth)),
             kube::Error::Service(boxed) => {
                 let mut source: Option<&(dyn std::error::Error + 'static)> = Some(boxed.as_ref());
                 while let Some(error) = source {
                     if let Some(auth) = error.downcast_ref::<kube::client::AuthError>() {
-                        return ErrorKind::Credentials(crate::connect::auth_failure(auth));
+                        return ErrorKind::Credentials(crate::error::auth_failure(auth));
                     }
                     source = error.source();
                 }

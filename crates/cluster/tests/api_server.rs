@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use cluster::{
-    ApplyMode, Before, Cluster, Created, Deletion, ErrorKind, Kubeconfigs, Limits, Options, Outcome, Proxies, RunKey,
-    SecretMap, Shelf, Tallies,
+    ApplyMode, Before, Cluster, Created, Deletion, ErrorKind, Kubeconfigs, Limits, Logins, Options, Outcome, Proxies,
+    RunKey, SecretMap, Shelf, Tallies,
 };
 use fleet::{Access, FleetName, Plane};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, ResourceQuota, Service};
@@ -57,9 +58,9 @@ async fn connect(kubeconfig: &Path, context: &str, namespace: &str, run_key: &Ru
         user_agent: "jitsictl/0.0".into(),
         limits: Limits::default(),
         proxies: Proxies::default(),
-        interactive: false,
         run_key: run_key.clone(),
         tallies: Tallies::default(),
+        logins: Logins::default(),
     };
     let access = Access::Context { context: context.into(), kubeconfig: None };
     let cluster = fleet::Cluster { access, namespace: namespace.into(), region: None, uid: None };
@@ -126,6 +127,7 @@ async fn what_a_real_api_server_does() {
     passwords_are_made_once(&world).await;
     deletes_and_annotations_hit_only_what_was_meant(&world).await;
     few_rights_are_told_apart_from_absence(&world).await;
+    a_program_opens_it(&world).await;
 }
 
 async fn the_namespace_comes_when_asked_for(world: &World) {
@@ -296,9 +298,16 @@ async fn in_a_narrow_namespace(world: &World) {
     let NamespaceState::Present { enforce, .. } = cluster.namespace_state().await.unwrap() else { panic!() };
     assert_eq!(enforce.as_deref(), Some("restricted"));
 
-    // The quota counts only once its controller has looked at it; until then everything is refused as well.
+    // A server holds to a quota once it has heard of it, and to one that nobody has counted yet by refusing everything.
     let service = moved(node_port("over", 30124));
-    let error = cluster.apply(Plane::Data, &service, &cluster.object(Kind::Service, "over"), &mode).await.unwrap_err();
+    let over = cluster.object(Kind::Service, "over");
+    let rehearsed = ApplyMode { dry_run: true, before: Before::Absent };
+    let begun = std::time::Instant::now();
+    while cluster.apply(Plane::Data, &service, &over, &rehearsed).await.is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the server never hears of the quota");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let error = cluster.apply(Plane::Data, &service, &over, &mode).await.unwrap_err();
     assert!(matches!(&error.kind, ErrorKind::Quota(_)), "{error:?}");
 }
 
@@ -479,4 +488,20 @@ async fn few_rights_are_told_apart_from_absence(world: &World) {
     );
     let error = world.cluster.port_forward("nobody", 8888).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound);
+}
+
+async fn a_program_opens_it(world: &World) {
+    let bed = world.testbed.cluster("a").unwrap();
+    let Credential::Token(token) = bed.user("programmed", &Rights::Everything).await.unwrap() else { panic!() };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config");
+    write_kubeconfig(&path, &[bed.entry("a", Credential::Expired)]).unwrap();
+    let mut config: Json = serde_saphyr::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let answer = json!({ "status": { "token": token } }).to_string();
+    config["users"][0]["user"] = json!({ "exec": {
+        "apiVersion": "client.authentication.k8s.io/v1", "command": "printf", "args": ["%s", answer],
+    } });
+    std::fs::write(&path, config.to_string()).unwrap();
+    let cluster = world.connect(&path, "a", NAMESPACE).await;
+    assert_eq!(cluster.identity().await.unwrap().of, "kube-system");
 }

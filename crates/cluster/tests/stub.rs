@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cluster::{ApplyMode, Before, Cluster, ErrorKind, Kubeconfigs, Limits, Options, Outcome, Proxies, RunKey, Tallies};
+use cluster::{
+    ApplyMode, Before, Cluster, ErrorKind, Kubeconfigs, Limits, Logins, Options, Outcome, Proxies, RunKey, Tallies,
+};
 use fleet::{Access, ClusterName, Plane};
 use futures::{SinkExt as _, StreamExt as _};
 use http_body_util::{BodyExt as _, Full};
@@ -100,9 +101,9 @@ fn options(limits: Limits) -> Options {
         user_agent: "jitsictl/0.0".into(),
         limits,
         proxies: Proxies::default(),
-        interactive: false,
         run_key,
         tallies: Tallies::default(),
+        logins: Logins::default(),
     }
 }
 
@@ -145,7 +146,6 @@ async fn sixteen_requests_go_at_once_over_as_many_connections() {
     let (address, saw) = stub(Duration::from_millis(50), |_| (200, &[], stored())).await;
     let cluster = connected(&format!("http://{address}"), Limits::default()).await;
     let object = cluster.object(Kind::ConfigMap, "x");
-    let begun = Instant::now();
     let (body, mode) = (body(), seen("7"));
     let applies = (0..64).map(|_| cluster.apply(Plane::Data, &body, &object, &mode));
     for applied in futures::future::join_all(applies).await {
@@ -153,7 +153,6 @@ async fn sixteen_requests_go_at_once_over_as_many_connections() {
     }
     assert_eq!(saw.most_at_once.load(Ordering::SeqCst), 16);
     assert!(saw.connections.load(Ordering::SeqCst) <= 17);
-    assert!(begun.elapsed() < Duration::from_millis(1000), "{:?}", begun.elapsed());
 
     let requests = saw.requests.lock().unwrap();
     let (what, headers) = &requests[0];
@@ -176,7 +175,7 @@ async fn warnings_are_handed_on() {
 #[tokio::test]
 async fn a_server_that_never_answers_costs_one_deadline() {
     let (address, _) = stub(Duration::from_secs(600), |_| (200, &[], json!({}))).await;
-    let limits = Limits { request: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits { request: Duration::from_secs(1), ..Limits::default() };
     let cluster = connected(&format!("http://{address}"), limits).await;
     let object = cluster.object(Kind::ConfigMap, "x");
     let begun = Instant::now();
@@ -185,9 +184,10 @@ async fn a_server_that_never_answers_costs_one_deadline() {
     for applied in futures::future::join_all(applies).await {
         let error = applied.unwrap_err();
         assert!(matches!(error.kind, ErrorKind::Timeout { .. }) && error.is_unreachable());
-        assert!(error.to_string().contains("did not answer within 200ms"), "{error}");
+        assert!(error.to_string().contains("did not answer within 1s"), "{error}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(1), "a queue of requests waits only once");
+    // One after the other, 16 at once, would be 13 deadlines.
+    assert!(begun.elapsed() < Duration::from_secs(8), "a queue of requests waits only once");
 }
 
 #[tokio::test]
@@ -236,11 +236,78 @@ async fn an_optional_kind_that_is_missing_is_noted() {
 
 fn program(folder: &Path, text: &str) -> Json {
     let path = folder.join("login");
-    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(&path, text).unwrap();
     json!({ "exec": {
-        "apiVersion": "client.authentication.k8s.io/v1", "command": path, "interactiveMode": "IfAvailable",
+        "apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": [path],
+        "interactiveMode": "IfAvailable",
     } })
+}
+
+/// A program whose first answer is a token `1`, whose second one is `2`, and so on.
+fn counting(folder: &Path) -> Json {
+    let text = r#"
+        runs="$(dirname "$0")/runs"
+        echo >> "$runs"
+        echo "{\"status\": {\"token\": \"$(wc -l < "$runs" | tr -d ' ')\", \"expirationTimestamp\": \"2100-01-01T00:00:00Z\"}}""#;
+    program(folder, text)
+}
+
+/// What requests said of who sent them.
+fn bearers(seen: &Seen) -> Vec<String> {
+    let requests = seen.requests.lock().unwrap();
+    requests.iter().map(|(_, headers)| headers.get("authorization").cloned().unwrap_or_default()).collect()
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_made_anew_once_and_the_request_repeated() {
+    let refusals = Arc::new(AtomicUsize::new(1));
+    let left = Arc::clone(&refusals);
+    let reply = move |_: &str| -> Reply {
+        let refuses = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if refuses { (401, &[], json!({})) } else { (200, &[], stored()) }
+    };
+    let (address, saw) = stub(Duration::ZERO, reply).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (name, at) = at("here");
+    let configs = kubeconfigs(folder.path(), &format!("http://{address}"), &counting(folder.path()));
+    let options = options(Limits::default());
+    let cluster = Cluster::connect(&name, &at, &configs, &options).await.unwrap();
+    let refused = cluster.refused();
+    assert_eq!((cluster.connect_anew_by(), bearers(&saw).len()), (None, 0));
+
+    let object = cluster.object(Kind::ConfigMap, "x");
+    cluster.apply(Plane::Data, &body(), &object, &seen("7")).await.unwrap();
+    assert_eq!(bearers(&saw), ["Bearer 1", "Bearer 2"]);
+    cluster.apply(Plane::Data, &body(), &object, &seen("7")).await.unwrap();
+    assert_eq!(*refused.borrow(), 0, "the connection is as good as before");
+    let again = Cluster::connect(&name, &at, &configs, &options).await.unwrap();
+    again.apply(Plane::Data, &body(), &object, &seen("7")).await.unwrap();
+    assert_eq!(bearers(&saw)[2..], ["Bearer 2", "Bearer 2"], "another connection has it too");
+
+    refusals.store(usize::MAX, Ordering::SeqCst);
+    for _ in 0..3 {
+        let error = cluster.apply(Plane::Data, &body(), &object, &seen("7")).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unauthorized);
+    }
+    assert_eq!(bearers(&saw)[4..], ["Bearer 2"; 3], "no other one was asked for within the minute");
+    assert_eq!(*refused.borrow(), 3, "a new connection may help");
+}
+
+#[tokio::test]
+async fn a_certificate_that_a_program_gave_asks_for_a_new_connection_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["someone".to_owned()]).unwrap();
+    let answer = json!({ "status": {
+        "clientCertificateData": made.cert.pem(), "clientKeyData": made.signing_key.serialize_pem(),
+        "expirationTimestamp": "2100-01-01T00:00:00Z",
+    } });
+    std::fs::write(folder.path().join("answer"), answer.to_string()).unwrap();
+    let user = program(folder.path(), "cat \"$(dirname \"$0\")/answer\"");
+    let configs = kubeconfigs(folder.path(), "https://127.0.0.1:1", &user);
+    let (name, cluster) = at("here");
+    let cluster = Cluster::connect(&name, &cluster, &configs, &options(Limits::default())).await.unwrap();
+    assert_eq!(cluster.connect_anew_by().unwrap().to_string(), "2100-01-01T00:00:00Z");
+    assert_eq!(cluster.lifetime(), None, "no human has to do anything about it");
 }
 
 #[tokio::test]
@@ -256,11 +323,11 @@ async fn a_credentials_program_that_fails_or_hangs_is_named() {
     assert!(!format!("{error:?}").contains("sesame"));
 
     let folder = tempfile::tempdir().unwrap();
-    let configs = kubeconfigs(folder.path(), "https://127.0.0.1:1", &program(folder.path(), "exec sleep 3"));
+    let configs = kubeconfigs(folder.path(), "https://127.0.0.1:1", &program(folder.path(), "exec sleep 60"));
     let begun = Instant::now();
     let error = Cluster::connect(&name, &cluster, &configs, &options(limits)).await.unwrap_err();
     assert!(matches!(&error.kind, ErrorKind::Credentials(why) if why.contains("did not end")), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert!(begun.elapsed() < Duration::from_secs(30));
 }
 
 /// One port-forward, as an API server serves it: the first byte of a frame is its channel, and each channel begins

@@ -6,10 +6,18 @@ use fleet::{Component, Fleet, Release, Shard, ShardName};
 use manifest::{Allocations, Names};
 
 use crate::env::CLUSTER_NETWORKS;
-use crate::haproxy::{HTTP_PORT, METRICS_PORT, PEER_PORT};
 use crate::haproxy_cfg::{self, HaproxyConfig, Peer, Server, Times};
-use crate::slot::Place;
+use crate::place::Place;
 use crate::web::SERVICE_PORT;
+
+/// Says whether this proxy answers, whatever its backends do.
+pub(crate) const ALIVE_PATH: &str = "/healthz";
+/// Where people come in.
+pub(crate) const HTTP_PORT: u16 = 8080;
+/// Where the other proxies tell their table.
+pub(crate) const PEER_PORT: u16 = 10_000;
+/// Where Prometheus reads.
+pub(crate) const METRICS_PORT: u16 = 8404;
 
 /// Renders the configuration: one file for all proxies of the fleet.
 pub(crate) fn render(fleet: &Fleet, allocations: &Allocations) -> String {

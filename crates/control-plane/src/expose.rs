@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleet::{Component, Expose, Fleet, Gateway, Ingress};
-use manifest::build::Metadata;
-use manifest::{Kind, Names, Part, UnitBuilder, labels};
+use manifest::{Kind, Metadata, Names, Part, UnitBuilder};
 use serde_json::{Map, Value as Json, json};
 
 use crate::objects::port;
@@ -25,7 +24,7 @@ pub(crate) fn render(fleet: &Fleet, unit: &mut UnitBuilder, selector: &BTreeMap<
 
 fn service(fleet: &Fleet, unit: &mut UnitBuilder, name: String, selector: &BTreeMap<String, String>) {
     let mut ports = vec![port("http", PORT, "http")];
-    let mut spec = json!({ "selector": labels::json(selector) });
+    let mut spec = json!({ "selector": selector });
     let mut metadata = Metadata::of(Component::Haproxy);
     if let Expose::Service { type_, annotations } = &fleet.control.expose {
         spec["type"] = type_.as_str().into();

@@ -2,24 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use fleet::{Component, Fleet, Plane};
-use manifest::build::Metadata;
+use fleet::{Component, Fleet};
 use manifest::pod::{self, Pod, Port, Volume};
-use manifest::{Allocations, Kind, Names, Part, Unit, UnitBuilder, UnitId, labels, scripts, short_hash};
+use manifest::{Allocations, Kind, Metadata, Names, Part, Unit, UnitBuilder, UnitId, labels, scripts, short_hash};
 use serde_json::{Value as Json, json};
 
+use crate::entrance::{ALIVE_PATH, HTTP_PORT, METRICS_PORT, PEER_PORT};
 use crate::objects::{one_at_a_time, port, prefer, service};
 use crate::probes::{self, READINESS, STARTUP};
 use crate::{entrance, expose};
-
-/// Says whether this proxy answers, whatever its backends do.
-pub(crate) const ALIVE_PATH: &str = "/healthz";
-/// Where people come in.
-pub(crate) const HTTP_PORT: u16 = 8080;
-/// Where the other proxies tell their table.
-pub(crate) const PEER_PORT: u16 = 10_000;
-/// Where Prometheus reads.
-pub(crate) const METRICS_PORT: u16 = 8404;
 
 /// Renders the proxies, their configuration, and what is in front of them.
 pub(crate) fn render(fleet: &Fleet, allocations: &Allocations) -> Unit {
@@ -29,7 +20,6 @@ pub(crate) fn render(fleet: &Fleet, allocations: &Allocations) -> Unit {
     let name = names.haproxy();
     let cluster = &fleet.control.cluster;
     let mut unit = UnitBuilder::new(fleet, UnitId::Haproxy, cluster);
-    unit.needs(UnitId::Base(Plane::Control, cluster.clone()));
     unit.release(&workload.image.release);
     let selector = labels::select_unit(&fleet.name, unit.id(), Component::Haproxy);
 
@@ -53,7 +43,7 @@ pub(crate) fn render(fleet: &Fleet, allocations: &Allocations) -> Unit {
     pod.grace_seconds = 60;
     let config = json!({ "configMap": { "name": name } });
     pod.volumes = vec![Volume::at("fleet", config, CONFIG_FOLDER), start_script(&mut unit, &name)];
-    let others = json!({ "matchLabels": labels::json(&selector) });
+    let others = json!({ "matchLabels": selector });
     pod.affinity = Some(prefer("podAntiAffinity", 100, others));
 
     let template = pod::template(fleet, &mut unit, &name, workload, pod);
@@ -63,7 +53,7 @@ pub(crate) fn render(fleet: &Fleet, allocations: &Allocations) -> Unit {
         "podManagementPolicy": "Parallel",
         "revisionHistoryLimit": 2,
         "updateStrategy": { "type": "RollingUpdate" },
-        "selector": { "matchLabels": labels::json(&selector) },
+        "selector": { "matchLabels": selector },
     });
     unit.add_workload(Kind::StatefulSet, name, Metadata::of(Component::Haproxy), spec, template);
     unit.finish()

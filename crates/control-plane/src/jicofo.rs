@@ -1,16 +1,15 @@
 //! jicofo: the conference focus of a slot.
 
 use fleet::{Component, Workload};
-use manifest::build::Metadata;
 use manifest::pod::{self, Env, Pod, Port};
 use manifest::quantity::heap_for;
-use manifest::{Kind, Names, UnitBuilder, labels};
+use manifest::{Kind, Metadata, Names, UnitBuilder};
 use serde_json::json;
 
 use crate::env::{self, password, text};
 use crate::objects::{config_volume, prefer, singleton};
+use crate::place::Place;
 use crate::probes::{self, LIVENESS, READINESS, STARTUP};
-use crate::slot::Place;
 
 /// The REST interface: on the pod's loopback, unless monitoring opens it.
 pub(crate) const REST_PORT: u16 = 8888;
@@ -36,7 +35,7 @@ pub(crate) fn render(place: &Place<'_>, unit: &mut UnitBuilder) {
     pod.volumes.extend(config_volume(workload));
     pod.carries_calls = true;
     // A slot that loses either of the two is lost: better one node than two to lose.
-    let prosody = json!({ "matchLabels": labels::json(&place.select(Component::Prosody)) });
+    let prosody = json!({ "matchLabels": place.select(Component::Prosody) });
     pod.affinity = Some(prefer("podAffinity", 100, prosody));
 
     let template = pod::template(place.fleet, unit, &name, workload, pod);

@@ -17,6 +17,7 @@ pub mod haproxy_cfg;
 mod jicofo;
 mod monitors;
 mod objects;
+mod place;
 mod policies;
 mod probes;
 mod prosody;
@@ -47,6 +48,6 @@ pub fn render(fleet: &Fleet, allocations: &Allocations) -> Vec<Unit> {
 /// Renders what runs in one slot of a shard: prosody and jicofo, and the web servers.
 #[must_use]
 pub fn render_slot(fleet: &Fleet, name: &ShardName, shard: &Shard, slot: Slot) -> [Unit; 2] {
-    let place = slot::Place { fleet, name, shard, slot };
+    let place = place::Place { fleet, name, shard, slot };
     [slot::render(&place), web::render(&place)]
 }

@@ -1,8 +1,7 @@
 //! PodMonitors: what Prometheus reads, when monitoring is on.
 
 use fleet::{Component, Fleet};
-use manifest::build::Metadata;
-use manifest::{Kind, Names, Part, UnitBuilder, labels};
+use manifest::{Kind, Metadata, Names, Part, UnitBuilder, labels};
 use serde_json::json;
 
 /// Adds a monitor per component that has metrics.

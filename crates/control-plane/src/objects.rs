@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use fleet::{Component, Era, Workload};
-use manifest::build::Metadata;
 use manifest::pod::Volume;
-use manifest::{Kind, Part, UnitBuilder, labels};
+use manifest::{Kind, Metadata, Part, UnitBuilder};
 use serde_json::{Value as Json, json};
 
 /// A port of a Service; `target` names the container's port.
@@ -22,7 +21,7 @@ pub(crate) fn service(
     ports: Vec<Json>,
     unready_too: bool,
 ) {
-    let mut spec = json!({ "selector": labels::json(selector), "ports": ports });
+    let mut spec = json!({ "selector": selector, "ports": ports });
     if unready_too {
         spec["publishNotReadyAddresses"] = true.into();
     }
@@ -38,7 +37,7 @@ pub(crate) fn one_at_a_time(
 ) {
     let content = json!({ "spec": {
         "maxUnavailable": 1,
-        "selector": { "matchLabels": labels::json(selector) },
+        "selector": { "matchLabels": selector },
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
     } });
     unit.add(Kind::PodDisruptionBudget, name, Part::Carry, Metadata::of(component), content);
@@ -52,7 +51,7 @@ pub(crate) fn singleton(name: &str, selector: &BTreeMap<String, String>, claims:
         "podManagementPolicy": "Parallel",
         "updateStrategy": { "type": "OnDelete" },
         "revisionHistoryLimit": 2,
-        "selector": { "matchLabels": labels::json(selector) },
+        "selector": { "matchLabels": selector },
     });
     if !claims.is_empty() {
         spec["volumeClaimTemplates"] = claims.into();

@@ -3,11 +3,10 @@
 //! The kubelet's probes and port-forwards reach a pod past them; everything else has to be named here.
 
 use fleet::{Component, Fleet, Plane, XmppExpose};
-use manifest::build::Metadata;
-use manifest::{Kind, Names, Part, UnitBuilder, labels};
+use manifest::{Kind, Metadata, Names, Part, UnitBuilder, labels};
 use serde_json::{Value as Json, json};
 
-use crate::haproxy::{HTTP_PORT as ENTRANCE_PORT, METRICS_PORT, PEER_PORT};
+use crate::entrance::{HTTP_PORT as ENTRANCE_PORT, METRICS_PORT, PEER_PORT};
 use crate::jicofo::REST_PORT;
 use crate::prosody::{HTTP_PORT, XMPP_PORT};
 

@@ -1,15 +1,14 @@
 //! prosody: the XMPP server of a slot.
 
 use fleet::{Component, Era, Slot};
-use manifest::build::Metadata;
 use manifest::pod::{self, Env, Pod, Port, Volume};
-use manifest::{Kind, Names, UnitBuilder, labels};
+use manifest::{Kind, Metadata, Names, UnitBuilder, labels};
 use serde_json::{Value as Json, json};
 
 use crate::env::{self, CLUSTER_NETWORKS, PASSWORDS, password, text};
 use crate::objects::{config_volume, port, prefer, service, singleton};
+use crate::place::Place;
 use crate::probes::{self, LIVENESS, READINESS, STARTUP};
-use crate::slot::Place;
 
 /// Client connections: jicofo's, bridges' and recorders'.
 pub(crate) const XMPP_PORT: u16 = 5222;

@@ -1,8 +1,7 @@
 //! What a shard's two slots share: the address under which other clusters reach them, and the disruption budget.
 
 use fleet::{Component, Fleet, ShardName, Slot, XmppExpose};
-use manifest::build::Metadata;
-use manifest::{Allocations, Kind, Names, Part, Unit, UnitBuilder, UnitId, labels};
+use manifest::{Allocations, Kind, Metadata, Names, Part, Unit, UnitBuilder, UnitId, labels};
 use serde_json::{Value as Json, json};
 
 use crate::objects::port;
@@ -12,7 +11,6 @@ use crate::prosody::{XMPP_PORT, xmpp_port_name};
 pub(crate) fn render(fleet: &Fleet, allocations: &Allocations, shard: &ShardName) -> Unit {
     let cluster = &fleet.control.cluster;
     let mut unit = UnitBuilder::new(fleet, UnitId::Shard(shard.clone()), cluster);
-    unit.needs(UnitId::Base(fleet::Plane::Control, cluster.clone()));
     xmpp_service(fleet, allocations, shard, &mut unit);
     disruption_budget(fleet, shard, &mut unit);
     unit.finish()
@@ -35,7 +33,7 @@ fn xmpp_service(fleet: &Fleet, allocations: &Allocations, shard: &ShardName, uni
         .collect();
     let selector = labels::select_shard(&fleet.name, shard, Component::Prosody);
     let mut spec = json!({
-        "selector": labels::json(&selector),
+        "selector": selector,
         "ports": ports,
         // A prosody that is slow to say that it is well keeps its bridges.
         "publishNotReadyAddresses": true,

@@ -50,9 +50,6 @@ fn every_object_keeps_the_rules() {
         assert_eq!(objects.len(), objects.iter().collect::<BTreeSet<_>>().len(), "an object of two units");
         let ids: BTreeSet<&UnitId> = units.iter().map(|unit| &unit.id).collect();
         assert_eq!(ids.len(), units.len());
-        for unit in &units {
-            assert!(unit.needs.iter().all(|needed| ids.contains(needed)), "{} needs what is not there", unit.id);
-        }
     }
 }
 

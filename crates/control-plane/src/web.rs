@@ -1,16 +1,15 @@
 //! web: nginx with the web application, in front of a slot's prosody.
 
 use fleet::{Component, Era};
-use manifest::build::Metadata;
 use manifest::pod::{self, Env, Pod, Port, Volume, has_file};
-use manifest::{Kind, Names, Part, Unit, UnitBuilder, UnitId, labels, short_hash};
+use manifest::{Kind, Metadata, Names, Part, Unit, UnitBuilder, UnitId, short_hash};
 use serde_json::{Value as Json, json};
 
 use crate::env::{self, CLUSTER_NETWORKS, text};
 use crate::objects::{config_volume, one_at_a_time, port, service};
+use crate::place::Place;
 use crate::probes::{self, LIVENESS, READINESS};
 use crate::prosody::HTTP_PORT;
-use crate::slot::Place;
 
 /// The port of the Service.
 pub(crate) const SERVICE_PORT: u16 = 80;
@@ -46,7 +45,7 @@ pub(crate) fn render(place: &Place<'_>) -> Unit {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
         "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": { "matchLabels": labels::json(&selector) },
+        "labelSelector": { "matchLabels": selector },
     })];
 
     let template = pod::template(place.fleet, &mut unit, &name, workload, pod);
@@ -54,7 +53,7 @@ pub(crate) fn render(place: &Place<'_>) -> Unit {
         "replicas": web.replicas,
         "revisionHistoryLimit": 2,
         "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 1 } },
-        "selector": { "matchLabels": labels::json(&selector) },
+        "selector": { "matchLabels": selector },
     });
     unit.add_workload(Kind::Deployment, name, Metadata::of(Component::Web), spec, template);
     unit.finish()

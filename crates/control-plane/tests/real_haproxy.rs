@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use proxy::{Site, header, within};
 
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(30);
 
 fn both(net: u8, releases: &[&str]) -> Site {
     let mut site = Site::new(net, releases);

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use fleet::{Advertise, AdvertiseFallback, BridgeExpose, Bridges, Fleet, Index, Pool};
-use manifest::build::Metadata;
-use manifest::{Kind, Names, Part, Surroundings, UnitBuilder};
+use manifest::{Kind, Metadata, Names, Part, Surroundings, UnitBuilder};
 use serde_json::{Map, Value as Json, json};
 
 /// Adds the list of a pool, or, while nobody knows it, says that the one in the cluster stays.

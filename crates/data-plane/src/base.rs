@@ -20,8 +20,8 @@ pub(crate) fn units(fleet: &Fleet) -> Vec<Unit> {
     clusters.into_iter().filter_map(|cluster| unit(fleet, cluster)).collect()
 }
 
-/// The base of that cluster, where there is one: what its pods need first.
-pub(crate) fn id(fleet: &Fleet, cluster: &ClusterName) -> Option<UnitId> {
+/// The base of that cluster, where there is one.
+fn id(fleet: &Fleet, cluster: &ClusterName) -> Option<UnitId> {
     let needed = place::distance(fleet, cluster) != Distance::SameNamespace
         && !(passwords(fleet, cluster).is_empty() && user_secrets(fleet, cluster).is_empty());
     needed.then(|| UnitId::Base(Plane::Data, cluster.clone()))

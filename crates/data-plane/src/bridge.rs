@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 
 use fleet::{BridgeExpose, Component, Era, Fleet, Index, Pool};
-use manifest::build::Metadata;
 use manifest::pod::{Env, Pod, Port, Recipe, Volume};
-use manifest::{Kind, Names, Unit, UnitBuilder, UnitId, labels, quantity};
+use manifest::{Kind, Metadata, Names, Unit, UnitBuilder, UnitId, labels, quantity};
 use serde_json::{Value as Json, json};
 
 use crate::scripts::{self, Script};
@@ -40,10 +39,6 @@ pub(crate) fn unit(fleet: &Fleet, pool: &Pool, recipe: &Recipe, index: Index) ->
     let name = Names(&fleet.name).bridge(&pool.name, index);
     let workload = &pool.bridges.workload;
     let mut unit = UnitBuilder::new(fleet, UnitId::Bridge(pool.name.clone(), index), &pool.cluster);
-    unit.needs(UnitId::Pool(pool.name.clone()));
-    if let Some(base) = base::id(fleet, &pool.cluster) {
-        unit.needs(base);
-    }
     unit.release(&workload.image.release);
     unit.pod(format!("{name}-0"));
     media::service(&mut unit, fleet, pool, index);
@@ -56,7 +51,7 @@ pub(crate) fn unit(fleet: &Fleet, pool: &Pool, recipe: &Recipe, index: Index) ->
         // Only the planner replaces a bridge, when nobody is on it.
         "updateStrategy": { "type": "OnDelete" },
         "podManagementPolicy": "Parallel",
-        "selector": { "matchLabels": labels::json(&selector) },
+        "selector": { "matchLabels": selector },
     });
     unit.add_workload(Kind::StatefulSet, name, Metadata::of(Component::Jvb), spec, template);
     unit.finish()

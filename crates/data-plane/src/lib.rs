@@ -67,6 +67,17 @@ pub fn pending(fleet: &Fleet, allocations: &Allocations, surroundings: &Surround
     wiring::pending(fleet, allocations, surroundings)
 }
 
+/// Of units that left the file and are still there, those that have to follow what they lead to until they go: the
+/// wirings of bridges that people are still on.
+#[must_use]
+pub fn leaving(fleet: &Fleet, surroundings: &Surroundings, units: &[&UnitId]) -> Vec<Unit> {
+    let wirings = units.iter().filter_map(|unit| match unit {
+        UnitId::Wiring(cluster, shard, slot) => wiring::known(fleet, surroundings, cluster, shard, *slot),
+        _ => None,
+    });
+    wirings.collect()
+}
+
 /// The host name and port under which bridges of a cluster reach a slot's prosody: what their configuration says, and
 /// what a running bridge is told when a slot appears.
 #[must_use]

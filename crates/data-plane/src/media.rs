@@ -1,9 +1,8 @@
 //! How media reaches a bridge: its port, the Service in front of it, and the nodes that it may share.
 
 use fleet::{BridgeExpose, Component, Fleet, Index, Pool};
-use manifest::build::Metadata;
 use manifest::pod::Port;
-use manifest::{Kind, Names, Part, UnitBuilder, labels};
+use manifest::{Kind, Metadata, Names, Part, UnitBuilder, labels};
 use serde_json::{Value as Json, json};
 
 /// The name of the media port.
@@ -36,7 +35,7 @@ pub(crate) fn service(unit: &mut UnitBuilder, fleet: &Fleet, pool: &Pool, index:
             // A bridge that fails a probe or is shutting down still carries media: losing readiness would make the
             // proxies forget its clients.
             "publishNotReadyAddresses": true,
-            "selector": labels::json(&selector),
+            "selector": selector,
             "ports": [port],
         },
     });

@@ -1,8 +1,7 @@
 //! What stands around a pool's pods: fences for what has no authentication, budgets for evictions, and monitors.
 
 use fleet::{BridgeExpose, Component, Fleet, Pool};
-use manifest::build::Metadata;
-use manifest::{Kind, Part, UnitBuilder, labels};
+use manifest::{Kind, Metadata, Part, UnitBuilder, labels};
 use serde_json::{Value as Json, json};
 
 use crate::{media, websocket};
@@ -46,7 +45,7 @@ fn name(fleet: &Fleet, pool: &Pool, component: Component) -> String {
 }
 
 fn selector(fleet: &Fleet, pool: &Pool, component: Component) -> Json {
-    json!({ "matchLabels": labels::json(&labels::select_pool(&fleet.name, &pool.name, component)) })
+    json!({ "matchLabels": labels::select_pool(&fleet.name, &pool.name, component) })
 }
 
 /// Lets in what `open` says, and Prometheus where monitoring is on; port-forwards and probes come by other ways. Not any

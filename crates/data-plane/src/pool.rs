@@ -1,12 +1,11 @@
 //! What the bridges and recorders of a pool share. All of it reaches them without replacing them.
 
 use fleet::{Component, Fleet, Pool};
-use manifest::build::Metadata;
 use manifest::pod::Recipe;
-use manifest::{Allocations, Kind, Names, Part, Surroundings, Unit, UnitBuilder, UnitId};
+use manifest::{Allocations, Kind, Metadata, Names, Part, Surroundings, Unit, UnitBuilder, UnitId};
 use serde_json::json;
 
-use crate::{addresses, base, bridge, policies, scripts, servers, websocket};
+use crate::{addresses, bridge, policies, scripts, servers, websocket};
 
 /// The key of the bridges' XMPP servers; jvb includes a file of this name last.
 const WIRING_FILE: &str = "custom-jvb.conf";
@@ -19,9 +18,6 @@ pub(crate) fn unit(
     pool: &Pool,
 ) -> (Unit, Option<Recipe>) {
     let mut unit = UnitBuilder::new(fleet, UnitId::Pool(pool.name.clone()), &pool.cluster);
-    if let Some(base) = base::id(fleet, &pool.cluster) {
-        unit.needs(base);
-    }
     let has_bridges = pool.bridges.replicas.max() > 0;
     let recipe = has_bridges.then(|| bridge::recipe(fleet, pool, &mut unit));
     if has_bridges {
@@ -58,7 +54,6 @@ mod tests {
     fn all_of_it_is_carried() {
         let unit = rendered(&testing::split());
         assert!(unit.manifests.iter().all(|manifest| manifest.part == Part::Carry));
-        assert!(unit.needs.contains(&"base data@frankfurt".parse().unwrap()));
         let kept: Vec<&str> = unit.keeps.iter().map(|object| object.name.as_str()).collect();
         assert_eq!(kept, ["meet-eu-addresses"]);
         assert_eq!(testing::complaints(&unit), Vec::<String>::new());

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use fleet::{Component, Fleet, Index, Pool, RecorderStorage, Recorders, Storage};
-use manifest::build::Metadata;
 use manifest::pod::{Env, Pod, Port, Volume};
-use manifest::{Allocations, Kind, Names, Surroundings, Unit, UnitBuilder, UnitId, labels, pod};
+use manifest::{Allocations, Kind, Metadata, Names, Surroundings, Unit, UnitBuilder, UnitId, labels, pod};
 use serde_json::{Value as Json, json};
 
 use crate::scripts::{self, Script};
@@ -25,10 +24,6 @@ pub(crate) fn unit(
     let name = Names(&fleet.name).recorder(&pool.name, index);
     let recorders = &pool.recorders;
     let mut unit = UnitBuilder::new(fleet, UnitId::Recorder(pool.name.clone(), index), &pool.cluster);
-    unit.needs(UnitId::Pool(pool.name.clone()));
-    if let Some(base) = base::id(fleet, &pool.cluster) {
-        unit.needs(base);
-    }
     unit.release(&recorders.workload.image.release);
     unit.pod(format!("{name}-0"));
 
@@ -58,10 +53,10 @@ pub(crate) fn unit(
         // A recording is never cut by a new template.
         "updateStrategy": { "type": "OnDelete" },
         "podManagementPolicy": "Parallel",
-        "selector": { "matchLabels": labels::json(&selector) },
+        "selector": { "matchLabels": selector },
     });
     if let Some(RecorderStorage::Volume(volume)) = &recorders.storage {
-        spec["volumeClaimTemplates"] = json!([claim(volume, &labels::json(&selector))]);
+        spec["volumeClaimTemplates"] = json!([claim(volume, &selector)]);
     }
     unit.add_workload(Kind::StatefulSet, name, Metadata::of(Component::Jibri), spec, template);
     unit.finish()
@@ -122,7 +117,7 @@ fn storage(storage: &RecorderStorage) -> Volume {
     }
 }
 
-fn claim(storage: &Storage, labels: &Json) -> Json {
+fn claim(storage: &Storage, labels: &BTreeMap<String, String>) -> Json {
     let mut spec = json!({
         "accessModes": ["ReadWriteOnce"],
         "resources": { "requests": { "storage": storage.size } },

@@ -7,10 +7,9 @@
 use std::sync::LazyLock;
 
 use fleet::{Component, Fleet, Pool};
-use manifest::build::Metadata;
 use manifest::pod::Volume;
 use manifest::scripts::{JIBRI_LIVENESS, JIBRI_PRESTOP, JVB_PRESTOP, JVB_START};
-use manifest::{Kind, Part, UnitBuilder, short_hash};
+use manifest::{Kind, Metadata, Part, UnitBuilder, short_hash};
 use serde_json::{Map, Value as Json, json};
 
 /// Where the container sees them.

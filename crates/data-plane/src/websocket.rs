@@ -2,9 +2,8 @@
 //! can be, so that scaling never waits for an ingress controller.
 
 use fleet::{BridgeWebsocket, Component, Expose, Fleet, Gateway, Index, Ingress, Pool};
-use manifest::build::Metadata;
 use manifest::pod::{Env, Port};
-use manifest::{Kind, Names, Part, UnitBuilder, UnitId, labels};
+use manifest::{Kind, Metadata, Names, Part, UnitBuilder, UnitId, labels};
 use serde_json::{Value as Json, json};
 
 /// The port of jvb's public HTTP server.
@@ -70,7 +69,7 @@ impl Bridge {
             "spec": {
                 // As with media: who is on the bridge stays connected while it drains.
                 "publishNotReadyAddresses": true,
-                "selector": labels::json(&selector),
+                "selector": selector,
                 "ports": [{ "name": PORT.0, "port": PORT.1, "protocol": "TCP" }],
             },
         });

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use fleet::{ClusterName, Fleet, ShardName, Slot};
-use manifest::build::Metadata;
 use manifest::{
-    Allocations, Endpoint, Kind, Names, Part, PendingReason, Surroundings, Target, Unit, UnitBuilder, UnitId, labels,
+    Allocations, Endpoint, Kind, Metadata, Names, Part, PendingReason, Surroundings, Target, Unit, UnitBuilder, UnitId,
+    labels,
 };
 use serde_json::{Value as Json, json};
 
@@ -21,13 +21,21 @@ const SLICE_MANAGER: &str = "endpointslice.kubernetes.io/managed-by";
 
 /// The wirings whose address is known.
 pub(crate) fn units(fleet: &Fleet, allocations: &Allocations, surroundings: &Surroundings) -> Vec<Unit> {
-    wanted(fleet, allocations)
-        .into_iter()
-        .filter_map(|(cluster, shard, slot)| {
-            let target = endpoint(surroundings, &shard, slot)?.target()?;
-            Some(unit(fleet, &cluster, &shard, slot, target))
-        })
-        .collect()
+    let wanted = wanted(fleet, allocations);
+    let known = wanted.iter().filter_map(|(cluster, shard, slot)| known(fleet, surroundings, cluster, shard, *slot));
+    known.collect()
+}
+
+/// One wiring, if its address is known.
+pub(crate) fn known(
+    fleet: &Fleet,
+    surroundings: &Surroundings,
+    cluster: &ClusterName,
+    shard: &ShardName,
+    slot: Slot,
+) -> Option<Unit> {
+    let target = endpoint(surroundings, shard, slot)?.target()?;
+    Some(unit(fleet, cluster, shard, slot, target))
 }
 
 /// The wirings whose address is not known yet.
@@ -189,7 +197,7 @@ mod tests {
         }
         for endpoint in [
             Endpoint::Known(ips(&["203.0.113.9"])),
-            Endpoint::Stale { last: ips(&["203.0.113.9"]), why: "no answer".into() },
+            Endpoint::Stale { last: ips(&["203.0.113.9"]), why: PendingReason::Unreachable("no answer".into()) },
             Endpoint::Moving { old: ips(&["203.0.113.8"]), new: ips(&["203.0.113.9"]) },
         ] {
             let surroundings = at(endpoint);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::diagnostic::{Problem, Report, Severity};
 use crate::resolve::Context;
 use crate::source::{self, Text};
-use crate::{Fleet, check, intent, layers, raw, resolve, schema};
+use crate::{Fleet, check, intent, layers, raw, renames, resolve, schema};
 
 /// What [`load`] is handed; the environment is an input.
 #[derive(Clone, Default)]
@@ -110,10 +110,13 @@ fn merge_and_check(
     let fail = |problem: Problem| Report::new(vec![problem]);
     let tree = source::parse(text, &lines).map_err(fail)?;
     let mut merged = layers::merge(&tree, &lines, env, overrides).map_err(fail)?;
+    let (renames, paths, wrong) = renames::settle(&mut merged.json);
+    let dropped: Vec<String> = merged.dropped.iter().map(|path| paths.kept(path).into_owned()).collect();
     let missing = schema::missing(&mut merged.json);
-    let ctx = Context::new(&lines, &tree, &merged.json, &merged.origins, base, env);
+    let ctx = Context::new(&lines, &tree, &merged.json, (&renames, &paths), &merged.origins, base, env);
     merged.problems.iter().for_each(|problem| ctx.push(problem.clone()));
-    lacking(&ctx, &missing, &merged.dropped);
+    wrong.into_iter().for_each(|wrong| ctx.error(&wrong.path, wrong.message, &wrong.hint));
+    lacking(&ctx, &missing, &dropped);
     let raw: raw::Fleet = match serde_json::from_value(merged.json.clone()) {
         Ok(raw) => raw,
         Err(error) => {

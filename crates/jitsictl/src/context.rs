@@ -130,7 +130,7 @@ impl Context {
             Error::failed(format!("cannot start threads: {error}"), "look at this user's limits (ulimit -u, -n)")
         })?;
         let done = runtime.block_on(work);
-        // An exec plugin that hangs must not hold the command back.
+        // A host name that is looked up in vain must not hold the command back.
         runtime.shutdown_background();
         Ok(done)
     }
@@ -169,13 +169,19 @@ pub(crate) struct Run<'a> {
 
 /// The clusters named on the command line, which the fleet file must know.
 pub(crate) fn named_clusters(loaded: &Loaded, names: &[ClusterName]) -> Result<BTreeSet<ClusterName>, Error> {
-    let known = &loaded.fleet.clusters;
-    if let Some(stranger) = names.iter().find(|name| !known.contains_key(*name)) {
-        let there: Vec<&str> = known.keys().map(ClusterName::as_str).collect();
-        let message = format!("the fleet file knows no cluster `{stranger}`");
-        return Err(Error::usage(message, format!("clusters: {}", there.join(", "))));
+    names.iter().map(|name| named_cluster(loaded, name)).collect()
+}
+
+/// The same for one; by the name in the file or the one that it keeps.
+pub(crate) fn named_cluster(loaded: &Loaded, name: &ClusterName) -> Result<ClusterName, Error> {
+    let (known, renames) = (&loaded.fleet.clusters, &loaded.fleet.renames.clusters);
+    let kept = renames.get(name).unwrap_or(name);
+    if known.contains_key(kept) {
+        return Ok(kept.clone());
     }
-    Ok(names.iter().cloned().collect())
+    let there: Vec<&str> = known.keys().map(ClusterName::as_str).collect();
+    let message = format!("the fleet file knows no cluster `{name}`");
+    Err(Error::usage(message, format!("clusters: {}", there.join(", "))))
 }
 
 /// Where handover files come from.

@@ -12,12 +12,14 @@ pub mod verbs;
 
 mod context;
 mod daemon;
+mod desired;
 mod duration;
 mod environment;
 mod exit;
 mod file;
 mod load;
 mod log;
+mod panics;
 mod rehearsal;
 mod signals;
 
@@ -41,6 +43,7 @@ pub fn run(environment: Environment) -> ExitCode {
             return if stop.use_stderr() { Exit::Usage.into() } else { Exit::Converged.into() };
         }
     };
+    panics::install(log::format(&cli));
     log::start(&cli, &environment);
     let printer = Printer::of_process(cli.global.output);
     let context = Context { global: cli.global, environment, printer };

@@ -4,7 +4,7 @@ use fleet::diagnostic::{Problem, Report};
 use fleet::load::{Attempt, Input, Loaded};
 use manifest::Desired;
 
-use crate::verbs::rbac;
+use crate::desired::everything;
 
 /// Reads, merges and checks a fleet file, and looks whether its units are told apart.
 ///
@@ -21,7 +21,7 @@ pub(crate) fn attempt(input: &Input) -> Attempt {
 }
 
 fn told_apart(loaded: Loaded) -> Result<Loaded, Report> {
-    let mut clashes = clashes(&rbac::everything(&loaded.fleet));
+    let mut clashes = clashes(&everything(&loaded.fleet));
     if clashes.is_empty() {
         return Ok(loaded);
     }

@@ -12,9 +12,14 @@ use crate::{
 /// The client's own errors are quiet: ours say the same with more context.
 const QUIET: &str = "kube_client=off";
 
+/// How lines on stderr are written.
+pub(crate) fn format(cli: &Cli) -> LogFormat {
+    if let Verb::Daemon(daemon) = &cli.verb { daemon.log_format } else { LogFormat::Text }
+}
+
 pub(crate) fn start(cli: &Cli, environment: &Environment) {
-    let format = if let Verb::Daemon(daemon) = &cli.verb { Some(daemon.log_format) } else { None };
-    let level = match cli.global.verbose + u8::from(format.is_some()) {
+    let told_unasked = matches!(cli.verb, Verb::Daemon(_));
+    let level = match cli.global.verbose + u8::from(told_unasked) {
         0 => "off",
         1 => "info",
         2 => "debug",
@@ -31,8 +36,8 @@ pub(crate) fn start(cli: &Cli, environment: &Environment) {
     // A malformed filter must not keep anybody from running the command.
     let filter = EnvFilter::builder().parse_lossy(directives);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
-    let _ = match format {
-        Some(LogFormat::Json) => lines.json().flatten_event(true).try_init(),
-        Some(LogFormat::Text) | None => lines.compact().try_init(),
+    let _ = match format(cli) {
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => lines.compact().try_init(),
     };
 }

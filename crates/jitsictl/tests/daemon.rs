@@ -166,6 +166,38 @@ fn a_bad_file_is_told_and_the_good_one_stays() {
     assert_eq!(daemon.ended().0.code(), Some(0));
 }
 
+/// As a pod that is started anew with a ConfigMap that somebody broke: what it has to say is there to be asked for.
+#[test]
+fn it_waits_for_a_file_that_makes_sense_where_it_is_known_where_to_say_so() {
+    let folder = folder();
+    fs::write(folder.path().join("fleet.yaml"), FLEET.replace("shards", "shardz")).unwrap();
+    let mut daemon = Running::start(folder.path(), &[]);
+    let line = daemon
+        .line("the fleet file makes no sense, and there was none before: nothing is done until there is one that does");
+    assert!(line["problems"].as_str().unwrap().contains("shardz"), "{line}");
+    assert_eq!(daemon.get("/healthz"), (200, "ok\n".to_owned()));
+    let (code, why) = daemon.get("/readyz");
+    assert!(code == 503 && why.contains("unknown key `shardz`"), "{why}");
+    assert!(daemon.get("/metrics").1.contains("\njitsictl_intent_refused 1\n"));
+    let (code, _, told) = run(folder.path(), &["status", "--daemon", &daemon.address]);
+    assert!(code == 1 && told.contains("has not seen the fleet yet"), "{told}");
+
+    fs::write(folder.path().join("fleet.yaml"), FLEET).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !daemon.get("/metrics").1.contains("jitsictl_intent_refused 0\n") {
+        assert!(Instant::now() < deadline, "the good one was not taken");
+        sleep(Duration::from_millis(100));
+    }
+    assert!(daemon.get("/state").1.contains("\"fleet\":\"meet\""));
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended().0.code(), Some(0));
+
+    fs::write(folder.path().join("fleet.yaml"), "{").unwrap();
+    let daemon = Running::start(folder.path(), &[]);
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended().0.code(), Some(0), "it waits, and may be told not to");
+}
+
 #[test]
 fn it_does_not_start_with_what_is_wrong() {
     let folder = folder();

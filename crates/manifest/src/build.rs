@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleet::{ClusterName, Fleet, FleetName, Release};
 use serde_json::{Map, Value as Json, json};
 
-use crate::pod::Template;
-use crate::stencil::Stencil;
+use crate::stencil::{Stencil, some};
+use crate::template::Template;
 use crate::unit::ShortHash;
-use crate::{Body, Kind, Manifest, ObjectRef, Part, Scope, SecretRef, Unit, UnitId, labels, short_hash};
+use crate::{Body, Kind, Manifest, Metadata, ObjectRef, Part, Scope, SecretRef, Unit, UnitId, labels, short_hash};
 
 /// Collects the manifests of one unit.
 #[derive(Debug)]
@@ -18,7 +18,6 @@ pub struct UnitBuilder {
     cluster: ClusterName,
     namespace: String,
     release: Option<Release>,
-    needs: BTreeSet<UnitId>,
     pods: Vec<String>,
     keeps: BTreeSet<ObjectRef>,
     drafts: Vec<Draft>,
@@ -28,7 +27,9 @@ pub struct UnitBuilder {
 #[derive(Debug)]
 struct Draft {
     object: ObjectRef,
-    body: Json,
+    metadata: Metadata,
+    /// All but `apiVersion`, `kind` and `metadata`.
+    content: Json,
     /// For workloads: what stands at `/spec/template`.
     template: Option<Template>,
     secrets: BTreeMap<String, SecretRef>,
@@ -48,7 +49,6 @@ impl UnitBuilder {
             cluster: cluster.clone(),
             namespace,
             release: None,
-            needs: BTreeSet::new(),
             pods: Vec::new(),
             keeps: BTreeSet::new(),
             drafts: Vec::new(),
@@ -72,11 +72,6 @@ impl UnitBuilder {
         self.release = Some(release.clone());
     }
 
-    /// Says that another unit must be applied first.
-    pub fn needs(&mut self, unit: UnitId) {
-        self.needs.insert(unit);
-    }
-
     /// Says that the unit has a pod of this stable name.
     pub fn pod(&mut self, name: String) {
         self.pods.push(name);
@@ -94,36 +89,20 @@ impl UnitBuilder {
     /// Adds an object. `content` holds everything but `apiVersion`, `kind` and `metadata`; `metadata` may add
     /// labels and annotations to ours.
     pub fn add(&mut self, kind: Kind, name: String, part: Part, metadata: Metadata, content: Json) {
-        let mut object_labels = labels::of_unit(&self.fleet, &self.id);
-        object_labels.extend(metadata.labels);
-        let mut meta = Map::new();
-        meta.insert("name".into(), name.as_str().into());
         let namespace = match kind.scope() {
-            Scope::Namespaced => {
-                meta.insert("namespace".into(), self.namespace.as_str().into());
-                self.namespace.clone()
-            }
+            Scope::Namespaced => self.namespace.clone(),
             Scope::Cluster => String::new(),
         };
-        meta.insert("labels".into(), labels::json(&object_labels));
-        if !metadata.annotations.is_empty() {
-            meta.insert("annotations".into(), labels::json(&metadata.annotations));
-        }
-        let mut body = Map::new();
-        body.insert("apiVersion".into(), kind.api_version().into());
-        body.insert("kind".into(), kind.name().into());
-        body.insert("metadata".into(), Json::Object(meta));
-        if let Json::Object(content) = content {
-            body.extend(content);
-        }
         let object = ObjectRef { cluster: self.cluster.clone(), kind, namespace, name };
-        self.drafts.push(Draft { object, body: Json::Object(body), template: None, secrets: BTreeMap::new(), part });
+        self.drafts.push(Draft { object, metadata, content, template: None, secrets: BTreeMap::new(), part });
     }
 
     /// Adds an object that makes pods. `spec` is all of its `spec` but for the pods' template.
     pub fn add_workload(&mut self, kind: Kind, name: String, metadata: Metadata, mut spec: Json, template: Template) {
         spec["template"] = Json::Null;
-        self.add(kind, name, Part::Roll, metadata, json!({ "spec": spec }));
+        // Not by `json!`, which copies what it is given.
+        let content = Json::Object(Map::from_iter([("spec".to_owned(), spec)]));
+        self.add(kind, name, Part::Roll, metadata, content);
         if let Some(draft) = self.drafts.last_mut() {
             draft.template = Some(template);
         }
@@ -141,104 +120,115 @@ impl UnitBuilder {
     #[must_use]
     pub fn finish(mut self) -> Unit {
         self.drafts.sort_by_key(|draft| draft.object.kind);
-        let cuts: Vec<Cut> = self.drafts.into_iter().map(Cut::new).collect();
+        let labels = labels::of_unit(&self.fleet, &self.id);
+        let cuts: Vec<Cut> = self.drafts.into_iter().map(|draft| Cut::new(draft, &labels)).collect();
         let digests: Vec<String> = cuts.iter().map(Cut::digest).collect();
         let rolled = cuts.iter().zip(&digests).filter(|(cut, _)| cut.part == Part::Roll);
         let roll = short_hash(rolled.map(|(_, digest)| digest.as_str()).collect::<Vec<_>>().join("\n"));
         let manifests = cuts.into_iter().zip(digests).map(|(cut, digest)| cut.finish(&roll, &digest)).collect();
-        Unit {
-            id: self.id,
-            manifests,
-            roll,
-            release: self.release,
-            needs: self.needs,
-            pods: self.pods,
-            keeps: self.keeps,
-        }
+        Unit { id: self.id, manifests, roll, release: self.release, pods: self.pods, keeps: self.keeps }
     }
 }
 
-/// A draft as text, with holes for what follows from the rest.
+/// A draft as text, with holes for what follows from the rest: its own hash, and what of these it has, the number of
+/// its replicas and the hash of all that replaces the unit.
 struct Cut {
     object: ObjectRef,
     stencil: Stencil,
-    template: Option<Template>,
+    has_pods: bool,
     /// As JSON text.
-    replicas: String,
+    replicas: Option<String>,
     secrets: BTreeMap<String, SecretRef>,
     part: Part,
 }
 
 impl Cut {
-    fn new(draft: Draft) -> Self {
-        let Draft { object, mut body, template, secrets, part } = draft;
-        if let Some(meta) = body.get_mut("metadata") {
-            annotate(meta, labels::INTENT, "");
-        }
-        let replicas = body.pointer("/spec/replicas").map(Json::to_string).unwrap_or_default();
-        let holes: [&[&str]; 3] =
-            [&["metadata", "annotations", labels::INTENT], &["spec", "replicas"], &["spec", "template"]];
-        let stencil = Stencil::cut(&body, &holes);
-        Self { object, stencil, template, replicas, secrets, part }
+    fn new(draft: Draft, labels: &BTreeMap<&'static str, String>) -> Self {
+        let stencil = draft.text(labels);
+        let Draft { object, content, template, secrets, part, .. } = draft;
+        let replicas = content.pointer("/spec/replicas").map(Json::to_string);
+        Self { object, stencil, has_pods: template.is_some(), replicas, secrets, part }
     }
 
-    /// Hands on what fills the holes, with these hashes.
-    fn filled<T>(&self, intent: &str, roll: &str, replicas: &str, then: impl FnOnce(&[&str]) -> T) -> T {
-        let intent = format!("\"{intent}\"");
-        match &self.template {
-            Some(template) if self.replicas.is_empty() => then(&[&intent, &template.text(roll)]),
-            Some(template) => then(&[&intent, replicas, &template.text(roll)]),
-            None => then(&[&intent, replicas]),
-        }
+    /// The pieces of the text, with these hashes.
+    fn pieces<T>(&self, intent: &str, roll: &str, replicas: &str, then: impl FnOnce(&[&str]) -> T) -> T {
+        let mut values = vec![intent];
+        values.extend(self.replicas.is_some().then_some(replicas));
+        values.extend(self.has_pods.then_some(roll));
+        then(&self.stencil.pieces(&values))
     }
 
     /// The hash of all but the number of replicas, which replaces nothing, and where secrets come from.
     fn digest(&self) -> String {
         let mut digest = ShortHash::default();
-        self.filled("", "", "null", |values| self.stencil.pieces(values).for_each(|piece| digest.push(piece)));
+        self.pieces("", "", "null", |pieces| pieces.iter().for_each(|piece| digest.push(piece)));
         digest.finish()
     }
 
     fn finish(self, roll: &str, digest: &str) -> Manifest {
-        let roll_of_pods = if self.template.is_some() { roll } else { "" };
-        let intent = short_hash(format!("{digest}\n{}\n{:?}\n{roll_of_pods}", self.replicas, self.secrets));
-        let body = self.filled(&intent, roll, &self.replicas, |values| self.stencil.fill(values));
+        let roll_of_pods = if self.has_pods { roll } else { "" };
+        let replicas = self.replicas.as_deref().unwrap_or_default();
+        let intent = short_hash(format!("{digest}\n{replicas}\n{:?}\n{roll_of_pods}", self.secrets));
+        let body = self.pieces(&intent, roll, replicas, |pieces| pieces.concat());
         Manifest { object: self.object, body: Body::of_text(body), secrets: self.secrets, part: self.part }
     }
 }
 
-fn annotate(metadata: &mut Json, key: &str, value: &str) {
-    if let Json::Object(metadata) = metadata {
-        let annotations = metadata.entry("annotations").or_insert_with(|| Json::Object(Map::new()));
-        if let Json::Object(annotations) = annotations {
-            annotations.insert(key.to_owned(), value.into());
+impl Draft {
+    /// The whole object, its keys in order.
+    fn text(&self, labels: &BTreeMap<&'static str, String>) -> Stencil {
+        let mut out = Stencil::with_room_for((1 << 10) + self.template.as_ref().map_or(0, Template::len));
+        let mut content: Vec<(&str, Option<&Json>)> = Vec::with_capacity(8);
+        content.extend([("apiVersion", None), ("kind", None), ("metadata", None)]);
+        if let Json::Object(fields) = &self.content {
+            content.extend(fields.iter().map(|(key, value)| (key.as_str(), Some(value))));
         }
-    }
-}
-
-/// Labels and annotations beside ours.
-#[derive(Debug, Clone, Default)]
-pub struct Metadata {
-    /// Extra labels.
-    pub labels: BTreeMap<String, String>,
-    /// Annotations.
-    pub annotations: BTreeMap<String, String>,
-}
-
-impl Metadata {
-    /// The recommended name label of a component.
-    #[must_use]
-    pub fn of(component: fleet::Component) -> Self {
-        Self {
-            labels: BTreeMap::from([(labels::NAME.to_owned(), component.to_string())]),
-            annotations: BTreeMap::new(),
+        content.sort_unstable_by_key(|(key, _)| *key);
+        for (at, (key, value)) in content.into_iter().enumerate() {
+            out.raw(if at == 0 { "{" } else { "," });
+            out.key(key);
+            match (key, value) {
+                ("spec", Some(Json::Object(spec))) => self.spec(&mut out, spec),
+                (_, Some(value)) => out.value(value),
+                ("apiVersion", None) => out.string(&self.object.kind.api_version()),
+                ("kind", None) => out.string(self.object.kind.name()),
+                (_, None) => self.metadata(&mut out, labels),
+            }
         }
+        out.raw("}");
+        out
     }
 
-    /// With these annotations.
-    #[must_use]
-    pub fn annotated(mut self, annotations: BTreeMap<String, String>) -> Self {
-        self.annotations.extend(annotations);
-        self
+    fn metadata(&self, out: &mut Stencil, labels: &BTreeMap<&'static str, String>) {
+        let Metadata { labels: more, annotations } = &self.metadata;
+        let mut annotations: BTreeMap<&str, Option<&str>> = some(annotations).collect();
+        annotations.insert(labels::INTENT, None);
+        out.raw("{\"annotations\":");
+        out.strings(&annotations);
+        out.raw(",\"labels\":");
+        out.strings(&some(labels).chain(some(more)).collect());
+        out.raw(",\"name\":");
+        out.string(&self.object.name);
+        if !self.object.namespace.is_empty() {
+            out.raw(",\"namespace\":");
+            out.string(&self.object.namespace);
+        }
+        out.raw("}");
+    }
+
+    fn spec(&self, out: &mut Stencil, spec: &Map<String, Json>) {
+        out.raw("{");
+        for (at, (key, value)) in spec.iter().enumerate() {
+            if at > 0 {
+                out.raw(",");
+            }
+            out.key(key);
+            match (key.as_str(), &self.template) {
+                ("replicas", _) => out.hole(),
+                ("template", Some(template)) => template.write(out),
+                _ => out.value(value),
+            }
+        }
+        out.raw("}");
     }
 }

@@ -38,24 +38,24 @@ pub const MANAGER: &str = "jitsictl";
 
 /// Labels of a unit's objects. `app.kubernetes.io/instance` is never among them: Argo CD prunes by it.
 #[must_use]
-pub fn of_unit(fleet: &FleetName, unit: &UnitId) -> BTreeMap<String, String> {
+pub fn of_unit(fleet: &FleetName, unit: &UnitId) -> BTreeMap<&'static str, String> {
     let mut labels = BTreeMap::from([
-        (FLEET.to_owned(), fleet.to_string()),
-        (PLANE.to_owned(), unit.plane().to_string()),
-        (UNIT.to_owned(), unit.label()),
-        (PART_OF.to_owned(), fleet.to_string()),
-        (MANAGED_BY.to_owned(), MANAGER.to_owned()),
+        (FLEET, fleet.to_string()),
+        (PLANE, unit.plane().to_string()),
+        (UNIT, unit.label()),
+        (PART_OF, fleet.to_string()),
+        (MANAGED_BY, MANAGER.to_owned()),
     ]);
     match unit {
         UnitId::Shard(shard) => {
-            labels.insert(SHARD.to_owned(), shard.to_string());
+            labels.insert(SHARD, shard.to_string());
         }
         UnitId::Slot(shard, slot) | UnitId::Web(shard, slot) | UnitId::Wiring(_, shard, slot) => {
-            labels.insert(SHARD.to_owned(), shard.to_string());
-            labels.insert(SLOT.to_owned(), slot.to_string());
+            labels.insert(SHARD, shard.to_string());
+            labels.insert(SLOT, slot.to_string());
         }
         UnitId::Pool(pool) | UnitId::Bridge(pool, _) | UnitId::Recorder(pool, _) => {
-            labels.insert(POOL.to_owned(), pool.to_string());
+            labels.insert(POOL, pool.to_string());
         }
         UnitId::Base(..) | UnitId::Haproxy => {}
     }
@@ -64,9 +64,9 @@ pub fn of_unit(fleet: &FleetName, unit: &UnitId) -> BTreeMap<String, String> {
 
 /// Labels of a component's objects and pods within a unit.
 #[must_use]
-pub fn of_component(fleet: &FleetName, unit: &UnitId, component: Component) -> BTreeMap<String, String> {
+pub fn of_component(fleet: &FleetName, unit: &UnitId, component: Component) -> BTreeMap<&'static str, String> {
     let mut labels = of_unit(fleet, unit);
-    labels.insert(NAME.to_owned(), component.to_string());
+    labels.insert(NAME, component.to_string());
     labels
 }
 
@@ -113,6 +113,7 @@ pub fn select_unit(fleet: &FleetName, unit: &UnitId, component: Component) -> BT
 
 /// A label map as JSON.
 #[must_use]
-pub fn json(labels: &BTreeMap<String, String>) -> Json {
-    Json::Object(labels.iter().map(|(key, value)| (key.clone(), Json::from(value.as_str()))).collect::<Map<_, _>>())
+pub fn json<K: AsRef<str>>(labels: &BTreeMap<K, String>) -> Json {
+    let fields = labels.iter().map(|(key, value)| (key.as_ref().to_owned(), Json::from(value.as_str())));
+    Json::Object(fields.collect::<Map<_, _>>())
 }

@@ -1,13 +1,19 @@
 //! Pod recipes: how a component's pod is put together in each image era.
 
-use fleet::{Component, CustomFile, EnvValue, Era, FileSource, Fleet, PullPolicy, Storage, Workload};
+use fleet::{Component, Era, Fleet, PullPolicy, Storage, Workload};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::build::Metadata;
-use crate::stencil::{Stencil, text_of};
-use crate::{Kind, Part, UnitBuilder, UnitId, labels, short_hash};
+mod env;
+mod files;
+mod ports;
+
+pub use files::has_file;
+
+use crate::stencil::{Stencil, some};
+use crate::template::Template;
+use crate::{Metadata, UnitBuilder, UnitId, labels};
 
 /// What a component adds to the common recipe.
 #[derive(Debug, Clone)]
@@ -148,25 +154,6 @@ pub fn claim_template(name: &str, storage: &Storage) -> Json {
     json!({ "metadata": { "name": name }, "spec": spec })
 }
 
-/// The pods of one unit: what a [`Recipe`] leaves open.
-#[derive(Debug, Clone)]
-pub struct Template {
-    /// With a hole for the roll hash.
-    metadata: Stencil,
-    spec: Arc<Stencil>,
-    /// What fills the holes of the specification.
-    fillings: Vec<String>,
-}
-
-impl Template {
-    /// As JSON text, with this hash of all that replaces the unit.
-    pub(crate) fn text(&self, roll: &str) -> String {
-        let fillings: Vec<&str> = self.fillings.iter().map(String::as_str).collect();
-        let metadata = self.metadata.fill(&[&format!("\"{roll}\"")]);
-        format!(r#"{{"metadata":{metadata},"spec":{}}}"#, self.spec.fill(&fillings))
-    }
-}
-
 /// What the pods of several units have in common: all but their labels, variables and ports. A pool of bridges has one
 /// recipe, and what takes most of the time and of the text is made once.
 #[derive(Debug, Clone)]
@@ -203,7 +190,7 @@ impl Recipe {
     pub fn new(fleet: &Fleet, unit: &mut UnitBuilder, owner: &str, workload: &Workload, pod: Pod) -> Self {
         let mut volumes = recipe_volumes(workload);
         volumes.extend(pod.volumes);
-        volumes.extend(custom_files(unit, owner, workload, &pod.moved_files));
+        volumes.extend(files::volumes(unit, owner, workload, &pod.moved_files));
         volumes.extend(user_volumes(&workload.volumes));
 
         let mut container = Map::new();
@@ -214,7 +201,7 @@ impl Recipe {
             container.insert("command".into(), command.into());
         }
         let mut holes = Vec::new();
-        if !env(workload, &pod.user_secrets, &pod.env).is_empty() {
+        if !env::is_empty(workload, &pod.env) {
             container.insert("env".into(), Json::Null);
             holes.push(Hole::Env);
         }
@@ -300,16 +287,21 @@ impl Recipe {
         variables: &[(&'static str, Env)],
         ports: &[Port],
     ) -> Template {
-        let mut pod_labels = self.metadata.labels.clone();
-        pod_labels.extend(labels::of_component(&fleet.name, unit, workload.component));
-        pod_labels.extend(self.labels.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let mut annotations = labels::json(&self.metadata.annotations);
-        annotations[labels::ROLL] = Json::Null;
-        let metadata = json!({ "annotations": annotations, "labels": labels::json(&pod_labels) });
-        let metadata = Stencil::cut(&metadata, &[&["annotations", labels::ROLL]]);
+        let own = labels::of_component(&fleet.name, unit, workload.component);
+        let mut labels: BTreeMap<&str, Option<&str>> = some(&self.metadata.labels).collect();
+        labels.extend(some(&own));
+        labels.extend(some(&self.labels));
+        let mut annotations: BTreeMap<&str, Option<&str>> = some(&self.metadata.annotations).collect();
+        annotations.insert(labels::ROLL, None);
+        let mut metadata = Stencil::with_room_for(1 << 10);
+        metadata.raw("{\"annotations\":");
+        metadata.strings(&annotations);
+        metadata.raw(",\"labels\":");
+        metadata.strings(&labels);
+        metadata.raw("}");
         let filling = |hole: &Hole| match hole {
-            Hole::Env => text_of(&Json::Array(env(workload, &self.user_secrets, variables))),
-            Hole::Ports => text_of(&ports.iter().map(port).collect::<Json>()),
+            Hole::Env => env::text(workload, &self.user_secrets, variables),
+            Hole::Ports => ports::text(ports),
         };
         let fillings = self.holes.iter().map(filling).collect();
         Template { metadata, spec: Arc::clone(&self.spec), fillings }
@@ -333,50 +325,6 @@ fn with_name(mut object: Json, name: &str) -> Json {
     object
 }
 
-fn env(workload: &Workload, user_secrets: &str, computed: &[(&'static str, Env)]) -> Vec<Json> {
-    let mut list = Vec::with_capacity(computed.len() + workload.env.len() + 1);
-    if is_rootless_jitsi(workload) {
-        // s6-overlay insists on a /run that only it can write to; an emptyDir never is.
-        list.push(json!({ "name": "S6_YES_I_WANT_A_WORLD_WRITABLE_RUN_BECAUSE_KUBERNETES", "value": "1" }));
-    }
-    let names: Vec<&str> = computed.iter().map(|(name, _)| *name).collect();
-    for (name, value) in computed {
-        list.push(match value {
-            Env::Text(text) => json!({ "name": name, "value": text }),
-            Env::Secret { name: secret, key, optional: false } => {
-                json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": secret, "key": key } } })
-            }
-            Env::Secret { name: secret, key, optional: true } => json!({
-                "name": name,
-                "valueFrom": { "secretKeyRef": { "name": secret, "key": key, "optional": true } },
-            }),
-            Env::Field(path) => json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } }),
-        });
-    }
-    for (name, value) in workload.env.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
-        list.push(match value {
-            EnvValue::Plain(text) => json!({ "name": name.as_str(), "value": text }),
-            EnvValue::Secret => json!({
-                "name": name.as_str(),
-                "valueFrom": { "secretKeyRef": { "name": user_secrets, "key": name.as_str() } },
-            }),
-        });
-    }
-    list
-}
-
-fn port(port: &Port) -> Json {
-    let mut object = json!({
-        "name": port.name,
-        "containerPort": port.number,
-        "protocol": if port.udp { "UDP" } else { "TCP" },
-    });
-    if port.on_host {
-        object["hostPort"] = port.number.into();
-    }
-    object
-}
-
 fn resources(workload: &Workload) -> Option<Json> {
     let mut object = Map::new();
     for (key, list) in [("requests", &workload.resources.requests), ("limits", &workload.resources.limits)] {
@@ -393,10 +341,6 @@ const fn pull_policy(policy: PullPolicy) -> &'static str {
         PullPolicy::Always => "Always",
         PullPolicy::Never => "Never",
     }
-}
-
-fn is_rootless_jitsi(workload: &Workload) -> bool {
-    workload.image.era == Era::Rootless && workload.component != Component::Haproxy
 }
 
 fn container_security(workload: &Workload) -> Json {
@@ -455,71 +399,6 @@ fn recipe_volumes(workload: &Workload) -> Vec<Volume> {
     }
 }
 
-/// Each file is mounted alone (`subPath`): the images copy `/config` with tools that skip a ConfigMap's symlinks.
-fn custom_files(
-    unit: &mut UnitBuilder,
-    owner: &str,
-    workload: &Workload,
-    moved: &BTreeMap<&'static str, &'static str>,
-) -> Vec<Volume> {
-    let mut volumes: Vec<Volume> = Vec::new();
-    let mut data = Map::new();
-    let mut binary = Map::new();
-    let mut content_mounts: BTreeMap<u32, (Vec<Json>, Vec<Json>)> = BTreeMap::new();
-    for (index, file) in workload.files.iter().enumerate() {
-        let path = moved.get(file.path.as_str()).copied().unwrap_or(&file.path);
-        let key = format!("file-{index}");
-        let mount = json!({ "mountPath": path, "subPath": key, "readOnly": true });
-        match &file.source {
-            FileSource::Content(bytes) => {
-                match std::str::from_utf8(bytes) {
-                    Ok(text) => data.insert(key.clone(), text.into()),
-                    Err(_) => binary.insert(key.clone(), base64(bytes).into()),
-                };
-                let (items, mounts) = content_mounts.entry(file.mode).or_default();
-                items.push(json!({ "key": key, "path": key }));
-                mounts.push(mount);
-            }
-            FileSource::ConfigMap { name, key: source_key } => volumes.push(Volume {
-                name: key.clone(),
-                source: json!({ "configMap": { "name": name, "defaultMode": file.mode,
-                    "items": [{ "key": source_key, "path": key }] } }),
-                mounts: vec![mount],
-            }),
-            FileSource::Secret { name, key: source_key } => volumes.push(Volume {
-                name: key.clone(),
-                source: json!({ "secret": { "secretName": name, "defaultMode": file.mode,
-                    "items": [{ "key": source_key, "path": key }] } }),
-                mounts: vec![mount],
-            }),
-        }
-    }
-    if content_mounts.is_empty() {
-        return volumes;
-    }
-    let mut content = Map::new();
-    content.insert("immutable".into(), true.into());
-    if !data.is_empty() {
-        content.insert("data".into(), Json::Object(data));
-    }
-    if !binary.is_empty() {
-        content.insert("binaryData".into(), Json::Object(binary));
-    }
-    let content = Json::Object(content);
-    let name = format!("{owner}-files-{}", &short_hash(content.to_string())[..8]);
-    // What a pool shares is there before its pods are replaced: they pick it up by its name when their turn comes.
-    let part = if matches!(unit.id(), UnitId::Pool(_)) { Part::Carry } else { Part::Roll };
-    unit.add(Kind::ConfigMap, name.clone(), part, Metadata::of(workload.component), content);
-    for (mode, (items, mounts)) in content_mounts {
-        volumes.push(Volume {
-            name: format!("files-{mode:o}"),
-            source: json!({ "configMap": { "name": name, "defaultMode": mode, "items": items } }),
-            mounts,
-        });
-    }
-    volumes
-}
-
 /// A volume of the user's is Kubernetes' own plus `mounts`.
 fn user_volumes(volumes: &[Json]) -> impl Iterator<Item = Volume> {
     volumes.iter().filter_map(|volume| {
@@ -550,15 +429,4 @@ fn schedule(spec: &mut Map<String, Json>, workload: &Workload, affinity: Option<
     if let Some(account) = &workload.service_account {
         spec.insert("serviceAccountName".into(), account.as_str().into());
     }
-}
-
-/// Whether the user mounts a file of this path.
-#[must_use]
-pub fn has_file(files: &[CustomFile], path: &str) -> bool {
-    files.iter().any(|file| file.path == path)
-}
-
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
 }

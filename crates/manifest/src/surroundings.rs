@@ -33,7 +33,7 @@ pub enum Endpoint {
         /// Where it was.
         last: Target,
         /// Why it can't be seen.
-        why: String,
+        why: PendingReason,
     },
     /// It moved: both are kept until bridges have joined by the new one.
     Moving {
@@ -53,6 +53,15 @@ impl Endpoint {
             Self::Pending { .. } => None,
         }
     }
+
+    /// Why it is not known now, whether or not it ever was.
+    #[must_use]
+    pub const fn unknown(&self) -> Option<&PendingReason> {
+        match self {
+            Self::Pending { why } | Self::Stale { why, .. } => Some(why),
+            Self::Known(_) | Self::Moving { .. } => None,
+        }
+    }
 }
 
 /// Why an endpoint is not known yet.
@@ -62,6 +71,8 @@ pub enum PendingReason {
     NoService,
     /// The load balancer's provider has not given an address.
     Allocating,
+    /// The Service has not got this node port yet.
+    NodePort(u16),
     /// The control cluster does not let us read it.
     Forbidden(String),
     /// The control cluster can't be reached, and nothing was ever known.
@@ -73,6 +84,7 @@ impl fmt::Display for PendingReason {
         match self {
             Self::NoService => f.write_str("its Service is not there yet"),
             Self::Allocating => f.write_str("the load balancer has no address yet"),
+            Self::NodePort(port) => write!(f, "its Service does not have node port {port} yet"),
             Self::Forbidden(why) => write!(f, "reading it is forbidden: {why}"),
             Self::Unreachable(why) => write!(f, "the control cluster can't be reached: {why}"),
         }

@@ -114,7 +114,7 @@ pub fn fleet(release: &str, shards: &[&str]) -> Fleet {
         daemon: Daemon { listen: "127.0.0.1:9480".parse().expect("an address"), webhooks: Vec::new() },
         monitoring: Monitoring { enabled: false },
         network_policy: true,
-        renames: BTreeMap::new(),
+        renames: fleet::Renames::default(),
     }
 }
 

@@ -221,8 +221,6 @@ pub struct Unit {
     pub roll: String,
     /// The release that it runs, for units with pods.
     pub release: Option<Release>,
-    /// Units that must be applied before.
-    pub needs: BTreeSet<UnitId>,
     /// Names that pods of this unit have, for units of pods with stable names.
     pub pods: Vec<String>,
     /// Objects that belong to the unit, but whose content is not known now: neither written nor pruned.
@@ -256,13 +254,29 @@ impl Unit {
 pub struct Desired {
     /// The units.
     pub units: BTreeMap<UnitId, Unit>,
+    /// Units that left the file and are still needed, as they should be until they go: the wirings of bridges that people
+    /// are on.
+    pub leaving: BTreeMap<UnitId, Unit>,
 }
 
 impl Desired {
     /// Puts units together. A unit that appears twice is a bug of a renderer: the later one wins.
     #[must_use]
     pub fn new(units: impl IntoIterator<Item = Unit>) -> Self {
-        Self { units: units.into_iter().map(|unit| (unit.id.clone(), unit)).collect() }
+        Self { units: by_id(units), leaving: BTreeMap::new() }
+    }
+
+    /// With units that left the file and have not gone yet.
+    #[must_use]
+    pub fn with_leaving(mut self, units: impl IntoIterator<Item = Unit>) -> Self {
+        self.leaving = by_id(units);
+        self
+    }
+
+    /// A unit as it should be, whether it stays or not.
+    #[must_use]
+    pub fn unit(&self, id: &UnitId) -> Option<&Unit> {
+        self.units.get(id).or_else(|| self.leaving.get(id))
     }
 
     /// All manifests, unit by unit.
@@ -282,6 +296,10 @@ impl Desired {
         }
         clashes
     }
+}
+
+fn by_id(units: impl IntoIterator<Item = Unit>) -> BTreeMap<UnitId, Unit> {
+    units.into_iter().map(|unit| (unit.id.clone(), unit)).collect()
 }
 
 /// An object that two units would each write in their own way.
@@ -314,8 +332,10 @@ impl ShortHash {
 }
 
 fn hex(digest: &[u8]) -> String {
+    let mut hex = String::with_capacity(20);
     let nibbles = digest.iter().take(10).flat_map(|byte| [byte >> 4, byte & 15]);
-    nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
+    hex.extend(nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16)));
+    hex
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -211,12 +211,14 @@ fn a_bridge_that_waits_for_its_address_can_be_stopped() {
     std::fs::write(folder.join("wiring.conf"), "").unwrap();
     command.args(["-c", scripts::JVB_START]).env("ADDRESSES_DIR", &folder).env("NODE_NAME", "node-1");
     command.env("WIRING_FILE", folder.join("wiring.conf"));
-    let mut child = command.env("WAIT_INTERVAL", "5").stdout(std::process::Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    let mut child = command.env("WAIT_INTERVAL", "20").stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "jitsictl: waiting for the public address of node-1\n");
     let start = Instant::now();
     Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
-    assert!(start.elapsed() < Duration::from_secs(3));
+    assert!(start.elapsed() < Duration::from_secs(15), "it ends at once, not after its pause");
 }
 
 #[test]

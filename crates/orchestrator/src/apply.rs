@@ -1,5 +1,7 @@
 //! `apply` and `delete`: rounds of looking and acting until nothing is left to do.
 
+mod outcome;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -7,21 +9,23 @@ use cluster::{Cluster, Fence};
 use fleet::load::Loaded;
 use fleet::{ClusterName, Plane};
 use manifest::{Endpoint, ObjectRef, PendingReason, UnitId};
-use plan::{BlockedBy, Known, Plan, Policy, Removal, Step};
+use plan::{BlockedBy, Plan, Policy, Removal, Step};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::connect::usage;
 use crate::execute::{Executed, Execution, behind, execute, failure};
 use crate::hold::{Hold, Turn};
 use crate::notes::{not_handed_over, notes};
-use crate::report::{ClusterOutcome, Event, Failure, Joined, Outcome, Proof, Verdict};
+use crate::report::{Event, Failure, Outcome, Verdict, usage};
 use crate::round::Round;
 use crate::vain::InVain;
-use crate::{Fatal, Options, Session, left, secrets};
+use crate::{Fatal, Options, Session, secrets};
 
 /// The shortest and the longest pause between two looks when nothing can be done but wait.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
+
+/// The longest pause after something has moved. No shorter one: where clusters fail in turn, something always does.
+const PAUSE_AT_NEWS: Duration = Duration::from_secs(1);
 
 /// The longest pause when steps are possible but nothing comes of them.
 const PAUSE_AT_FAILURE: Duration = Duration::from_secs(5);
@@ -88,10 +92,11 @@ impl<'a> Run<'a> {
         let deadline = started + self.session.options.timeout;
         let mut pause = PAUSE.0;
         let mut in_vain = InVain::default();
+        let mut waited_for = None;
         let mut tries = 0;
         loop {
             let mut round = Round::look(self.session, &self.policy).await?;
-            round.tell_apart(&self.session.loaded.fleet, &mut self.policy.joining);
+            round.teach(&self.session.loaded.fleet, &mut self.policy.learnt);
             self.begin(&mut round).await?;
             self.report(&round);
             let mut steps = self.possible(&round.plan);
@@ -100,11 +105,21 @@ impl<'a> Run<'a> {
                 self.claim(hold, &round).await?;
                 steps.retain(|step| step.plane().is_none_or(|plane| self.is_ours(plane)));
             }
+            let now = Some((round.plan.blocked.clone(), round.proof.missing.clone(), round.proof.unhealthy.clone()));
+            if steps.is_empty() && waited_for != now {
+                // Where something has moved, more may: what took long lies behind us.
+                pause = pause.min(PAUSE_AT_NEWS);
+            }
+            waited_for = now;
             let left = |pause: Duration| pause.min(deadline.saturating_duration_since(Instant::now()));
             let stop = &self.session.options.stop;
             if !steps.is_empty() {
                 let before = (self.done.written, self.done.deleted);
                 let again = in_vain.again(&steps);
+                if self.policy.last_call {
+                    // Once, whatever comes of it: there is no time left for more.
+                    self.policy.gave_up.extend(steps.iter().filter_map(undrained));
+                }
                 self.act(&mut round, steps).await;
                 if again || before == (self.done.written, self.done.deleted) {
                     // What could not be done now, or was undone, is done ever more slowly: a cluster may be gone, and
@@ -150,7 +165,8 @@ impl<'a> Run<'a> {
                 pause = (pause * 2).min(PAUSE_AT_FAILURE);
             } else {
                 unless(stop, sleep(left(pause))).await;
-                pause = (pause * 2).min(PAUSE.1);
+                // What took long may take longer: it is seen late by a quarter of the time that it took.
+                pause = (pause * 5 / 4).min(PAUSE.1);
             }
             // Drains that have not led to anything are taken back before we leave.
             self.policy.last_call = self.policy.last_call || stop.is_cancelled() || Instant::now() >= deadline;
@@ -268,10 +284,7 @@ impl<'a> Run<'a> {
     }
 
     fn is_farewell(&self, step: &Step) -> bool {
-        match step {
-            Step::Undrain { pool, index, .. } => !self.policy.gave_up.contains(&UnitId::Bridge(pool.clone(), *index)),
-            _ => false,
-        }
+        undrained(step).is_some_and(|bridge| !self.policy.gave_up.contains(&bridge))
     }
 
     async fn act(&mut self, round: &mut Round, steps: Vec<Step>) {
@@ -290,7 +303,7 @@ impl<'a> Run<'a> {
             return;
         }
         let plan = Plan { steps, ..round.plan.clone() };
-        self.policy.joining.told(&plan.steps, self.session.now());
+        self.policy.learnt.told(&plan.steps, self.session.now());
         let shelves = round.looks.iter().map(|(name, look)| (name.clone(), look.shelves.clone())).collect();
         let servers = |cluster: &ClusterName, shard: &fleet::ShardName, slot: fleet::Slot| {
             data_plane::xmpp_address(fleet, &round.desire.surroundings, cluster, shard, slot)
@@ -351,7 +364,7 @@ impl<'a> Run<'a> {
             *changes.entry(change.cluster.clone()).or_default() += change.objects.len();
         }
         (self.tell)(Event::Planned { changes, steps: round.plan.steps.len(), blocked: round.plan.blocked.len() });
-        (self.tell)(Event::Joined { clusters: joined(round) });
+        (self.tell)(Event::Joined { clusters: outcome::joined(round) });
         let proof = self.proof(round);
         let unknown = proof.endpoints.iter().filter(|status| !matches!(status.endpoint, Endpoint::Known(_)));
         let mut why: Vec<String> = unknown.map(ToString::to_string).collect();
@@ -399,7 +412,10 @@ impl<'a> Run<'a> {
         let passing = round.policy.has_plane(Plane::Data)
             && foreign.any(|name| ours.iter().any(|prefix| name.starts_with(prefix)));
         let pending = round.proof.endpoints.iter().any(|status| {
-            matches!(status.endpoint, Endpoint::Pending { why: PendingReason::Allocating | PendingReason::NoService })
+            matches!(
+                status.endpoint.unknown(),
+                Some(PendingReason::Allocating | PendingReason::NodePort(_) | PendingReason::NoService)
+            )
         });
         let control = reachable(&fleet.control.cluster);
         let silent =
@@ -409,68 +425,13 @@ impl<'a> Run<'a> {
         let removal = self.policy.removal != Removal::None;
         on_its_way || (!blind && !removal && (unhealthy || missing || passing || (pending && control) || silent))
     }
+}
 
-    fn verdict(&self, round: &Round) -> Verdict {
-        let something = self.done.written + self.done.deleted > 0;
-        let current = self.clusters(round).values().any(|cluster| cluster.current > 0);
-        if something || current { Verdict::NotConverged } else { Verdict::Failed }
-    }
-
-    fn clusters(&self, round: &Round) -> BTreeMap<ClusterName, ClusterOutcome> {
-        let differing: BTreeSet<&ObjectRef> =
-            round.plan.changes.iter().flat_map(|change| change.objects.iter().map(|(object, _)| object)).collect();
-        let mut clusters: BTreeMap<ClusterName, ClusterOutcome> = BTreeMap::new();
-        for (unit, manifest) in round.desire.desired.manifests() {
-            let name = &manifest.object.cluster;
-            if !self.session.planes.contains(&unit.plane()) || !self.policy.has_cluster(name) {
-                continue;
-            }
-            let outcome = clusters.entry(name.clone()).or_default();
-            outcome.total += 1;
-            match round.observed.clusters.get(name) {
-                Some(Known::Yes(seen)) => {
-                    let there = seen.value.objects.contains_key(&manifest.object);
-                    outcome.current += usize::from(there && !differing.contains(&manifest.object));
-                }
-                Some(Known::Unknown { why }) => outcome.unreachable = Some(why.to_string()),
-                Some(Known::Absent { .. }) | None => {}
-            }
-        }
-        clusters
-    }
-
-    fn outcome(&self, round: &Round, verdict: Verdict, started: Instant) -> Outcome {
-        Outcome {
-            verdict,
-            seconds: started.elapsed().as_secs_f64(),
-            written: self.done.written,
-            deleted: self.done.deleted,
-            clusters: self.clusters(round),
-            failures: self.done.refused.values().chain(&self.failures).cloned().collect(),
-            blocked: round.plan.blocked.clone(),
-            daemons: self.daemons.clone(),
-            bridges: self.bridges(round),
-            proof: self.proof(round),
-            debts: left::debts(round),
-        }
-    }
-
-    /// The proof, as far as it is about what this run does: who applies the control plane alone misses no bridge.
-    fn proof(&self, round: &Round) -> Proof {
-        let mut proof = round.proof.clone();
-        if !self.session.planes.contains(&Plane::Data) {
-            proof.missing.clear();
-        }
-        proof
-    }
-
-    /// All bridges that this run can tell about.
-    fn bridges(&self, round: &Round) -> Option<Joined> {
-        let asked = round.proof.slots.iter().any(|slot| slot.why.is_none());
-        let clusters = joined(round);
-        let ours = clusters.iter().filter(|(name, _)| self.policy.has_cluster(name)).map(|(_, counts)| *counts);
-        let (joined, expected) = ours.fold((0, 0), |sum, (joined, expected)| (sum.0 + joined, sum.1 + expected));
-        (asked && expected > 0 && round.policy.has_plane(Plane::Data)).then_some(Joined { joined, expected })
+/// The bridge whose drain a step takes back, if it does that.
+fn undrained(step: &Step) -> Option<UnitId> {
+    match step {
+        Step::Undrain { pool, index, .. } => Some(UnitId::Bridge(pool.clone(), *index)),
+        _ => None,
     }
 }
 
@@ -496,19 +457,4 @@ const fn may_pass(by: &BlockedBy) -> bool {
         | BlockedBy::KindMissing { .. }
         | BlockedBy::EmptyRender => false,
     }
-}
-
-/// By data cluster: bridges that joined every slot they serve, and all there should be.
-pub(crate) fn joined(round: &Round) -> BTreeMap<ClusterName, (usize, usize)> {
-    let missing: BTreeSet<(&fleet::PoolName, fleet::Index)> =
-        round.proof.missing.iter().map(|missing| (&missing.pool, missing.index)).collect();
-    let asked = round.proof.slots.iter().all(|slot| slot.why.is_none());
-    let mut clusters: BTreeMap<ClusterName, (usize, usize)> = BTreeMap::new();
-    for unit in round.desire.desired.units.values() {
-        let (UnitId::Bridge(pool, index), Some(first)) = (&unit.id, unit.manifests.first()) else { continue };
-        let entry = clusters.entry(first.object.cluster.clone()).or_default();
-        entry.1 += 1;
-        entry.0 += usize::from(asked && !missing.contains(&(pool, *index)));
-    }
-    clusters
 }

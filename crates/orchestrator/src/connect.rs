@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use plan::{Pin, Record, SYSTEM};
 
 use crate::execute::failure;
-use crate::report::Event;
+use crate::report::{Event, usage};
 use crate::{Failure, Options, left};
 
 /// Why a run could not begin. Nothing was written.
@@ -50,6 +50,17 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
+    /// Before any cluster was asked.
+    pub(crate) fn of_nobody(
+        loaded: Cow<'a, Loaded>,
+        options: &'a Options,
+        planes: BTreeSet<Plane>,
+        run_key: RunKey,
+    ) -> Self {
+        let (clusters, identities, unreachable) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { loaded, options, planes, clusters, identities, unreachable, left_out: BTreeSet::new(), run_key }
+    }
+
     /// Connects to every cluster that this run needs, all at once.
     ///
     /// # Errors
@@ -61,16 +72,7 @@ impl<'a> Session<'a> {
         };
         let connect = options.place.connection();
         let wanted = wanted(loaded, options, &planes)?;
-        let mut session = Self {
-            loaded: Cow::Borrowed(loaded),
-            options,
-            planes,
-            clusters: BTreeMap::new(),
-            identities: BTreeMap::new(),
-            unreachable: BTreeMap::new(),
-            left_out: BTreeSet::new(),
-            run_key: connect.run_key.clone(),
-        };
+        let mut session = Self::of_nobody(Cow::Borrowed(loaded), options, planes, connect.run_key.clone());
         let mut usage = Vec::new();
         let mut failed = Vec::new();
         for (name, connection) in session.connect(&wanted, &connect).await {
@@ -104,7 +106,7 @@ impl<'a> Session<'a> {
                 Ok(cluster) => cluster,
                 Err(error) => return Some((name.clone(), Err(error))),
             };
-            let identity = cluster.identity().await;
+            let identity = cluster::patiently(|| cluster.identity()).await;
             Some((name.clone(), identity.map(|identity| (cluster, identity))))
         }));
         connections.await.into_iter().flatten().collect()
@@ -324,8 +326,4 @@ pub(crate) fn wanted(
     };
     wanted.retain(needed);
     Ok(wanted)
-}
-
-pub(crate) fn usage(cluster: &ClusterName, message: String, hint: String) -> Failure {
-    Failure { cluster: cluster.clone(), unit: None, object: None, message, detail: None, hint: Some(hint) }
 }

@@ -39,8 +39,15 @@ pub(crate) fn desire(
     let mut units = control_plane::render(fleet, allocations);
     units.extend(data_plane::render(fleet, allocations, &surroundings));
     let held = units.iter().flat_map(|unit| unit.keeps.iter().cloned()).collect();
+    let desired = Desired::new(units);
+    let views = observed.clusters.iter().filter_map(|(name, known)| Some((name, known.value()?)));
+    let left = views.filter(|(name, _)| fleet.clusters.contains_key(*name)).flat_map(|(_, view)| {
+        let owned = view.inventories.values().flat_map(|inventory| inventory.units.keys());
+        owned.filter(|unit| !desired.units.contains_key(*unit))
+    });
+    let leaving = data_plane::leaving(fleet, &surroundings, &left.collect::<Vec<_>>());
     Desire {
-        desired: Desired::new(units),
+        desired: desired.with_leaving(leaving),
         pending: data_plane::pending(fleet, allocations, &surroundings).into_iter().collect(),
         held,
         endpoints,

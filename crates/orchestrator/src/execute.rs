@@ -53,6 +53,10 @@ pub(crate) struct Executed {
     pub(crate) books: Vec<(ObjectRef, String)>,
     /// What was deleted, by UID.
     pub(crate) gone: Vec<(ObjectRef, String)>,
+    /// Pods that were changed, with their versions.
+    pub(crate) marked: Vec<(String, String)>,
+    /// Pods that were deleted, by UID.
+    pub(crate) ended: Vec<(String, String)>,
     pub(crate) failures: Vec<Failure>,
     /// Objects that were refused for a reason that time does not heal, and how.
     pub(crate) refused: BTreeMap<ObjectRef, Failure>,
@@ -67,6 +71,8 @@ impl Executed {
         self.versions.extend(other.versions);
         self.books.extend(other.books);
         self.gone.extend(other.gone);
+        self.marked.extend(other.marked);
+        self.ended.extend(other.ended);
         self.failures.extend(other.failures);
         self.refused.extend(other.refused);
         self.undrained.extend(other.undrained);
@@ -154,7 +160,10 @@ impl<'a> Site<'a> {
                         Patience::Brief => Some(BRIEF),
                     };
                     match self.of(unit.plane()).delete_pod(&pod.pod, &pod.uid, grace).await {
-                        Ok(_) => self.done.deleted += 1,
+                        Ok(_) => {
+                            self.done.deleted += 1;
+                            self.done.ended.push((pod.pod.clone(), pod.uid.clone()));
+                        }
                         Err(error) => self.fail(&error, Some(unit), None),
                     }
                 }
@@ -185,7 +194,7 @@ impl<'a> Site<'a> {
         let desired = self.execution.desired;
         for step in steps {
             let Step::Apply { unit, objects, .. } = step else { continue };
-            let Some(wanted) = desired.units.get(unit) else { continue };
+            let Some(wanted) = desired.unit(unit) else { continue };
             let inventory = inventories.entry(unit.plane()).or_default();
             let owned = inventory.units.entry(unit.clone()).or_default();
             for manifest in &wanted.manifests {
@@ -307,8 +316,7 @@ impl<'a> Site<'a> {
     /// The annotation first: whoever comes after us knows whose drain it is.
     async fn drain(&mut self, pod: &Given, drain: &Drain) {
         let text = serde_json::to_string(drain).unwrap_or_default();
-        let cluster = self.of(Plane::Data);
-        if let Err(error) = cluster.annotate_pod(Plane::Data, &pod.pod, &pod.uid, labels::DRAIN, Some(&text)).await {
+        if let Err(error) = self.mark(pod, Some(&text)).await {
             return self.fail(&error, None, None);
         }
         self.tell_bridge(pod, "drain it", async |stream| jvb::set_drain(stream, true, DAEMON_DEADLINE).await).await;
@@ -320,12 +328,17 @@ impl<'a> Site<'a> {
                 jvb::set_drain(stream, false, DAEMON_DEADLINE).await
             })
             .await;
-        if told
-            && let Err(error) =
-                self.of(Plane::Data).annotate_pod(Plane::Data, &pod.pod, &pod.uid, labels::DRAIN, None).await
-        {
+        if told && let Err(error) = self.mark(pod, None).await {
             self.fail(&error, None, None);
         }
+    }
+
+    /// Writes at a pod what drain it is under, or none.
+    async fn mark(&mut self, pod: &Given, drain: Option<&str>) -> Result<(), ClusterError> {
+        let cluster = self.of(Plane::Data);
+        let version = cluster.annotate_pod(Plane::Data, &pod.pod, &pod.uid, labels::DRAIN, drain).await?;
+        self.done.marked.push((pod.pod.clone(), version));
+        Ok(())
     }
 
     async fn attach(

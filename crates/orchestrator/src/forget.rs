@@ -8,8 +8,8 @@ use fleet::{ClusterName, Plane};
 use manifest::UnitId;
 use plan::Record;
 
-use crate::connect::usage;
 use crate::execute::failure;
+use crate::report::usage;
 use crate::{Fatal, Options, Session, left};
 
 /// A plane's record, where it lives, and its version.

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use manifest::{Allocations, Endpoint, SecretRef, Surroundings};
 use serde::{Deserialize, Serialize};
 
-use crate::connect::usage;
+use crate::report::usage;
 use crate::round::Round;
 use crate::{Failure, Fatal, Options, Session};
 

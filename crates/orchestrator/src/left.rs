@@ -7,12 +7,10 @@ use std::path::Path;
 use fleet::load::Loaded;
 use fleet::{Access, ClusterName, Fleet, Plane};
 use jiff::Timestamp;
-use manifest::UnitId;
-use plan::{Intent, Pin, Record, Tombstone, owed};
+use manifest::{Desired, UnitId};
+use plan::{Intent, Observed, Pin, Record, Tombstone, owed};
 
-use crate::connect::usage;
-use crate::report::Debt;
-use crate::round::Round;
+use crate::report::{Debt, usage};
 use crate::{Failure, Options};
 
 /// An intent that was accepted, where it is another than this one.
@@ -137,9 +135,9 @@ pub(crate) fn widened<'a>(loaded: &Cow<'a, Loaded>, places: &BTreeMap<ClusterNam
 }
 
 /// What is owed, as it is reported: one line a place.
-pub(crate) fn debts(round: &Round) -> Vec<Debt> {
+pub(crate) fn debts(record: &Record, desired: &Desired, observed: &Observed) -> Vec<Debt> {
     let mut debts: Vec<Debt> = Vec::new();
-    for debt in owed(&round.record, &round.desire.desired, &round.observed) {
+    for debt in owed(record, desired, observed) {
         let (stone, units) = (debt.stone, debt.units.into_iter().cloned());
         match debts.iter_mut().find(|known| known.cluster == stone.cluster && known.namespace == stone.namespace) {
             Some(known) => {
@@ -153,7 +151,7 @@ pub(crate) fn debts(round: &Round) -> Vec<Debt> {
                     Access::InCluster => "in-cluster".to_owned(),
                 },
                 namespace: stone.namespace.clone(),
-                uid: round.record.pins.get(&stone.cluster).map(|pin| pin.uid.clone()),
+                uid: record.pins.get(&stone.cluster).map(|pin| pin.uid.clone()),
                 units: units.collect(),
                 since: stone.since,
                 why: debt.why,

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use jitsi_api::haproxy::Console;
 use jitsi_api::jicofo::JicofoDebug;
 use jitsi_api::{haproxy, jibri, jicofo, jvb};
-use manifest::{Desired, Names, UnitId, labels};
+use manifest::{Desired, Names, Part, Unit, UnitId, labels};
 use plan::{
-    BridgeView, Given, Known, LivePod, Observed, Occupant, PodPhase, Policy, Reason, RecorderView, Removal, Seen,
-    SlotView, Source, Witness,
+    BridgeView, ClusterView, Given, Known, LivePod, Observed, Occupant, PodPhase, Policy, Reason, RecorderView,
+    Removal, Seen, SlotView, Source, Witness,
 };
 
 use crate::Session;
@@ -257,8 +257,8 @@ fn given(cluster: &ClusterName, pod: &LivePod) -> Given {
     Given { cluster: cluster.clone(), pod: pod.name.clone(), uid: pod.uid.clone() }
 }
 
-/// Bridges that run and about which jicofo leaves a question open: not listed somewhere, outdated, drained, or
-/// about to part from a shard.
+/// Bridges that run and about which jicofo leaves a question open: not listed somewhere, drained, or about to part from a
+/// shard. One that is only to be replaced is asked from its drain on: until its people have left may take hours.
 fn open_bridges(fleet: &Fleet, desired: &Desired, policy: &Policy, observed: &Observed) -> Vec<Place<Index>> {
     let names = Names(&fleet.name);
     let parting = is_parting(fleet, policy, observed);
@@ -271,8 +271,6 @@ fn open_bridges(fleet: &Fleet, desired: &Desired, policy: &Policy, observed: &Ob
             let UnitId::Bridge(pool, index) = unit else { continue };
             let name = format!("{}-0", names.bridge(pool, *index));
             let Some(pod) = view.pods.get(&name).filter(|pod| runs(pod)) else { continue };
-            let wanted = wanted_there(desired, unit, cluster);
-            let outdated = wanted.is_none_or(|unit| pod.roll.as_deref() != Some(unit.roll.as_str()));
             let nickname = names.bridge_nickname(cluster, pool, *index);
             let serves = fleet.data.pool(pool).map(|pool| pool.shards.clone()).unwrap_or_default();
             let unlisted = observed.slots.iter().any(|((shard, _), known)| {
@@ -280,7 +278,7 @@ fn open_bridges(fleet: &Fleet, desired: &Desired, policy: &Policy, observed: &Ob
             });
             let said = observed.slots.values().filter_map(Known::value).filter_map(|view| view.bridges.get(&nickname));
             let drained = said.into_iter().any(|occupant| occupant.draining);
-            if policy.witness == Witness::Bridge || parting || drained || outdated || unlisted || pod.drain.is_some() {
+            if policy.witness == Witness::Bridge || parting || drained || unlisted || pod.drain.is_some() {
                 open.push((pool.clone(), *index, given(cluster, pod)));
             }
         }
@@ -289,12 +287,13 @@ fn open_bridges(fleet: &Fleet, desired: &Desired, policy: &Policy, observed: &Ob
 }
 
 /// A unit as it should be in that cluster. One of the same name may be wanted elsewhere.
-fn wanted_there<'d>(desired: &'d Desired, unit: &UnitId, cluster: &ClusterName) -> Option<&'d manifest::Unit> {
+fn wanted_there<'d>(desired: &'d Desired, unit: &UnitId, cluster: &ClusterName) -> Option<&'d Unit> {
     let unit = desired.units.get(unit)?;
     (unit.manifests.first()?.object.cluster == *cluster).then_some(unit)
 }
 
-/// Whether something of a shard is left whose prosody and jicofo are gone: bridges may still have clients for it.
+/// Whether something of a shard is left whose prosody and jicofo are gone, or which no pool of a cluster serves any more:
+/// bridges may still have clients for it.
 fn is_parting(fleet: &Fleet, policy: &Policy, observed: &Observed) -> bool {
     let Some(control) = observed.clusters.get(&fleet.control.cluster).and_then(Known::value) else { return false };
     let runs = |shard: &ShardName| {
@@ -306,13 +305,21 @@ fn is_parting(fleet: &Fleet, policy: &Policy, observed: &Observed) -> bool {
     };
     let gone =
         |shard: &ShardName| !fleet.control.shards.contains_key(shard) && (policy.allow_disruption || !runs(shard));
+    let serves = |cluster: &ClusterName, shard: &ShardName| {
+        fleet.data.pools.iter().any(|pool| pool.cluster == *cluster && pool.shards.contains(shard))
+    };
+    let parts = |unit: &UnitId| match unit {
+        UnitId::Shard(shard) => gone(shard),
+        UnitId::Wiring(cluster, shard, _) => {
+            gone(shard) || (fleet.control.shards.contains_key(shard) && !serves(cluster, shard))
+        }
+        _ => false,
+    };
     let inventories = observed.clusters.values().filter_map(Known::value).flat_map(|view| view.inventories.values());
-    let mut owned = inventories.flat_map(|inventory| inventory.units.keys());
-    policy.removal == Removal::None
-        && owned.any(|unit| matches!(unit, UnitId::Shard(shard) | UnitId::Wiring(_, shard, _) if gone(shard)))
+    policy.removal == Removal::None && inventories.flat_map(|inventory| inventory.units.keys()).any(parts)
 }
 
-/// Recorders that run and are outdated or left the file.
+/// Recorders that run, and are outdated, made from something that was changed, or not in the file any more.
 fn open_recorders(fleet: &Fleet, desired: &Desired, observed: &Observed) -> Vec<Place<Index>> {
     let names = Names(&fleet.name);
     let mut open = Vec::new();
@@ -322,13 +329,21 @@ fn open_recorders(fleet: &Fleet, desired: &Desired, observed: &Observed) -> Vec<
             let UnitId::Recorder(pool, index) = unit else { continue };
             let name = format!("{}-0", names.recorder(pool, *index));
             let Some(pod) = view.pods.get(&name).filter(|pod| runs(pod)) else { continue };
-            let wanted = wanted_there(desired, unit, cluster);
-            if wanted.is_none_or(|unit| pod.roll.as_deref() != Some(unit.roll.as_str())) {
+            let right = wanted_there(desired, unit, cluster)
+                .is_some_and(|wanted| pod.roll.as_deref() == Some(wanted.roll.as_str()) && !differs(view, wanted));
+            if !right {
                 open.push((pool.clone(), *index, given(cluster, pod)));
             }
         }
     }
     open
+}
+
+/// Whether something of a unit that waits for the unit's turn is there and otherwise than it should be.
+fn differs(view: &ClusterView, wanted: &Unit) -> bool {
+    let waiting = wanted.manifests.iter().filter(|manifest| manifest.part == Part::Roll);
+    let mut lives = waiting.filter_map(|manifest| Some((manifest, view.objects.get(&manifest.object)?)));
+    lives.any(|(manifest, live)| !live.body.lacks(&manifest.body).is_empty())
 }
 
 pub(crate) async fn ask_bridge(cluster: &Cluster, pod: &str, asked: Timestamp) -> Known<BridgeView> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clock::Clock;
-use cluster::{Connector, Limits, Proxies, RunKey, Tallies};
+use cluster::{Connector, Limits, Logins, Proxies, RunKey, Tallies};
 use fleet::ClusterName;
 use plan::Policy;
 use tokio_util::sync::CancellationToken;
@@ -60,9 +60,9 @@ impl Place {
             user_agent: self.user_agent.clone(),
             limits: Limits::default(),
             proxies: self.proxies.clone(),
-            interactive: false,
             run_key: RunKey::new(&mut self.entropy.generator()),
             tallies: Tallies::default(),
+            logins: Logins::new(self.clock.clone()),
         }
     }
 }

@@ -84,6 +84,7 @@ impl Evidence<'_> {
                 }),
             }
         }
+        known.extend(self.leaving());
         let foreign = listed.into_iter().flat_map(|view| view.bridges.keys()).filter(|name| !known.contains(*name));
         let why = match (self.witness, view) {
             (Witness::Bridges, _) | (_, Some(Known::Yes(_))) => None,
@@ -102,6 +103,18 @@ impl Evidence<'_> {
             }),
             why,
         });
+    }
+
+    /// Nicknames of bridges that are written down as ours, in the file or not: what left it stays until it is empty.
+    fn leaving(&self) -> impl Iterator<Item = String> {
+        let views = self.observed.clusters.iter().filter_map(|(name, known)| Some((name, known.value()?)));
+        views.flat_map(move |(cluster, view)| {
+            let units = view.inventories.values().flat_map(|inventory| inventory.units.keys());
+            units.filter_map(move |unit| match unit {
+                UnitId::Bridge(pool, index) => Some(Names(&self.fleet.name).bridge_nickname(cluster, pool, *index)),
+                _ => None,
+            })
+        })
     }
 
     /// Bridges that say that they are drained, without a word of ours on their pods.

@@ -14,7 +14,7 @@ use crate::execute::failure;
 use crate::notes::unheeded;
 use crate::report::{Failure, PlanReport};
 use crate::round::Round;
-use crate::{Fatal, Options, Session, left};
+use crate::{Fatal, Options, Session};
 
 /// What `apply` would do: the whole difference, checked by the API servers' own dry run.
 ///
@@ -39,7 +39,7 @@ pub async fn plan(loaded: &Loaded, options: &Options) -> Result<PlanReport, Fata
         size: (fleet.clusters.len(), fleet.control.shards.len(), bridges),
         live: round.live(),
         unreachable: unreachable.collect(),
-        debts: left::debts(&round),
+        debts: round.debts(),
         plan: Plan { forecast: round.forecast(&session), ..round.plan },
         refused,
         notes,

@@ -199,7 +199,7 @@ impl Run<'_> {
         new.allocations = round.record.allocations.clone();
         new.allocations.leaving.clear();
         self.pin(round, &mut new.pins);
-        self.owe(round, plane, &mut new);
+        Self::owe(round, plane, &mut new);
         if converged {
             new.converged();
             // What is nowhere any more is no debt any more.
@@ -209,7 +209,7 @@ impl Run<'_> {
         } else {
             for step in &round.plan.steps {
                 if let Step::Bury(stone) = step
-                    && stone.units.iter().any(|unit| unit.plane() == plane)
+                    && is_of(stone, plane)
                 {
                     new.tombstones.push(stone.clone());
                 }
@@ -236,18 +236,25 @@ impl Run<'_> {
         }
     }
 
-    /// Takes over the debts of a plane, and of one that nobody else can write them down for: with the intent goes the last
-    /// that is known of what has left it.
-    fn owe(&self, round: &Round, plane: Plane, new: &mut Record) {
-        for stone in &round.record.tombstones {
-            let of = |wanted: &dyn Fn(Plane) -> bool| stone.units.iter().any(|unit| wanted(unit.plane()));
-            let noted = || {
-                let mut all = round.records.values().flat_map(|(record, _)| &record.tombstones);
-                all.any(|known| left::is_same(known, stone))
-            };
-            if of(&|of| of == plane) || (of(&|of| !round.policy.planes.contains(&of)) && !noted()) {
-                left::put(&mut new.tombstones, stone);
-            }
-        }
+    /// Takes over the debts of a plane, and those of the other one until it has noted them itself: with the intent goes the
+    /// last that is known of what has left it, and that plane may not be ours to write yet, or have a home without a record.
+    fn owe(round: &Round, plane: Plane, new: &mut Record) {
+        let is_noted = |stone: &Tombstone| {
+            let owners = round.records.iter().filter(|(of, _)| **of != plane && is_of(stone, **of));
+            owners.flat_map(|(_, (record, _))| &record.tombstones).any(|known| left::is_same(known, stone))
+        };
+        let ours = |stone: &Tombstone| is_of(stone, plane) || !is_noted(stone);
+        new.tombstones.retain(ours);
+        round
+            .record
+            .tombstones
+            .iter()
+            .filter(|stone| ours(stone))
+            .for_each(|stone| left::put(&mut new.tombstones, stone));
     }
+}
+
+/// Whether a debt is one of that plane.
+fn is_of(stone: &Tombstone, plane: Plane) -> bool {
+    stone.units.iter().any(|unit| unit.plane() == plane)
 }

@@ -104,6 +104,11 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
+/// What keeps a run from even beginning in a cluster.
+pub(crate) fn usage(cluster: &ClusterName, message: String, hint: String) -> Failure {
+    Failure { cluster: cluster.clone(), unit: None, object: None, message, detail: None, hint: Some(hint) }
+}
+
 /// What `apply` and `delete` report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {

@@ -6,14 +6,14 @@ use cluster::Look;
 use fleet::{ClusterName, Fleet, Plane, ShardName};
 use manifest::{Allocations, Desired, Kind, ObjectRef, UnitId};
 use plan::{
-    Blocked, BlockedBy, Forecast, Generation, Inputs, Joining, Known, Live, NamespaceState, Observed, Plan, Policy,
+    Blocked, BlockedBy, Forecast, Generation, Inputs, Known, Learnt, Live, NamespaceState, Observed, Plan, Policy,
     Record, Removal, Tombstone, Witness,
 };
 
 use crate::desire::{Desire, desire};
 use crate::look::{self, Asking, Senses};
 use crate::proof::{self, Evidence};
-use crate::report::{self, Proof, ServerStatus, Unhealthy};
+use crate::report::{self, Debt, Proof, ServerStatus, Unhealthy};
 use crate::secrets::{self, Secrets};
 use crate::{Fatal, Session, left};
 
@@ -126,9 +126,9 @@ impl Round {
         plan::forecast(&inputs, &self.plan)
     }
 
-    /// Takes up which bridges have not joined where they should.
-    pub(crate) fn tell_apart(&self, fleet: &Fleet, joining: &mut Joining) {
-        joining.saw(fleet, &self.record.allocations, &self.observed, self.policy.witness);
+    /// Takes up what it shows beside the rounds before.
+    pub(crate) fn teach(&self, fleet: &Fleet, learnt: &mut Learnt) {
+        learnt.saw(fleet, &self.record.allocations, &self.observed, self.policy.witness);
     }
 
     /// Who is on the fleet now, if every slot's jicofo says.
@@ -140,6 +140,11 @@ impl Round {
             conferences: sum.conferences + slot.live.conferences,
             participants: sum.participants + slot.live.participants,
         }))
+    }
+
+    /// What is owed where the fleet was, one line a place.
+    pub(crate) fn debts(&self) -> Vec<Debt> {
+        left::debts(&self.record, &self.desire.desired, &self.observed)
     }
 
     /// Clusters whose namespace is not there, of those that this run applies.

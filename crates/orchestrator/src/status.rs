@@ -11,7 +11,7 @@ use plan::{ClusterView, Known, Live, PodPhase};
 use crate::look::Asking;
 use crate::report::{ControlStatus, PoolStatus, ProxyStatus, ServerStatus, ShardStatus, Status};
 use crate::round::Round;
-use crate::{Fatal, Options, Session, left};
+use crate::{Fatal, Options, Session};
 
 /// Looks at the fleet.
 ///
@@ -35,7 +35,8 @@ pub(crate) fn screen(session: &Session<'_>, round: &Round, as_of: Timestamp) -> 
     }
     let generations: BTreeMap<Plane, u64> =
         round.records.iter().map(|(plane, (record, _))| (*plane, record.generation.0)).collect();
-    let tombstones = left::debts(round)
+    let tombstones = round
+        .debts()
         .into_iter()
         .flat_map(|debt| debt.units.into_iter().map(move |unit| format!("{unit} in {}", debt.cluster)))
         .collect();

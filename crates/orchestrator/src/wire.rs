@@ -47,6 +47,33 @@ impl Balanced {
     }
 }
 
+/// A Service, as far as nodes forward its ports.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Forwarding {
+    spec: ForwardingSpec,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ForwardingSpec {
+    ports: Vec<Forwarded>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Forwarded {
+    port: u16,
+    node_port: Option<u16>,
+}
+
+impl Forwarding {
+    /// The port of every node that leads to a port of it.
+    fn node_port(&self, port: u16) -> Option<u16> {
+        self.spec.ports.iter().find(|forwarded| forwarded.port == port)?.node_port
+    }
+}
+
 /// An EndpointSlice, as far as it leads somewhere. Empty lists are `null` in it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -123,7 +150,7 @@ fn endpoint(
     match (found, last) {
         (Ok(target), Some(old)) if old != target => Endpoint::Moving { old, new: target },
         (Ok(target), _) => Endpoint::Known(target),
-        (Err(why), Some(last)) => Endpoint::Stale { last, why: why.to_string() },
+        (Err(why), Some(last)) => Endpoint::Stale { last, why },
         (Err(why), None) => Endpoint::Pending { why },
     }
 }
@@ -164,6 +191,11 @@ fn from_service(
     let service = control.objects.get(&object).ok_or(PendingReason::NoService)?;
     if let XmppExpose::NodePort { addresses, .. } = &fleet.control.xmpp {
         let port = allocations.xmpp_node_port(&fleet.control.xmpp, shard, slot).ok_or(PendingReason::NoService)?;
+        // It may be refused, or not have been sent at all: until then nobody listens there.
+        let service: Forwarding = service.body.read().unwrap_or_default();
+        if service.node_port(service_port(slot)) != Some(port) {
+            return Err(PendingReason::NodePort(port));
+        }
         let mut ips = if addresses.is_empty() { node_addresses(control) } else { addresses.clone() };
         ips.sort();
         ips.dedup();

@@ -1,4 +1,5 @@
-//! The daemon that is told to end, or to keep another file, in the middle of a plan; in virtual time.
+//! The daemon that is told to end, or to keep another file, in the middle of a plan, and the run that is out of time; in
+//! virtual time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed expectation is how a test fails")]
 
@@ -8,7 +9,9 @@ mod support;
 use std::time::Duration;
 
 use api_server::http::Entry;
+use api_server::kinds::POD;
 use sandbox::fault::{Fault, Rule, Which};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use support::{FLEET, Running, Site, load, play, until};
@@ -103,5 +106,25 @@ fn a_cluster_that_does_not_answer_keeps_nobody_from_ending_but_then_no_lease_is_
             assert_eq!(lease.unwrap()["spec"]["holderIdentity"], "one", "what was sent may yet land");
             assert!(written(&site, home).len() <= mark + 3, "{home}: it renews meanwhile, and nothing else");
         }
+    });
+}
+
+#[test]
+fn out_of_time_a_drain_that_can_not_be_taken_back_is_tried_once_more_and_not_for_ever() {
+    play(async {
+        let site = Site::new().await;
+        orchestrator::apply(&load(FLEET), &site.options(), &|_| {}).await.unwrap();
+        let drain = json!({ "reason": "replace", "since": "2026-11-22T10:00:00Z" }).to_string();
+        let drained = json!({ "metadata": { "annotations": { manifest::labels::DRAIN: drain } } });
+        site.edit(BUSY, &POD, "meet-jvb-asia-0-0", drained);
+        site.faults[BUSY].set(vec![Rule { which: Which::Writes, chance: 1.0, fault: Fault::ResetAfter }]);
+        let mark = site.mark(BUSY);
+        let mut options = site.options();
+        options.timeout = Duration::from_secs(10);
+        let begun = Instant::now();
+        orchestrator::apply(&load(FLEET), &options, &|_| {}).await.unwrap();
+        let (took, asked) = (begun.elapsed(), site.asked(BUSY, mark).len());
+        assert!(took < Duration::from_secs(15), "it took {took:?}");
+        assert!(asked < 300, "{asked} requests");
     });
 }

@@ -17,6 +17,7 @@ use jitsi_api::jvb;
 use manifest::{Endpoint, Target};
 use orchestrator::{Event, Outcome, Verdict};
 use serde_json::{Value as Json, json};
+use tokio::time::sleep;
 
 use support::{FLEET, Site, load, play, until};
 
@@ -235,5 +236,23 @@ fn a_host_name_that_is_taken_away_is_stale_as_an_address_is() {
         }
         let wiring = site.get("sin", &SERVICE, "meet-alpha-a-xmpp").unwrap();
         assert_eq!(wiring["spec"]["externalName"], "lb.example.org");
+    });
+}
+
+#[test]
+fn an_address_that_is_on_its_way_is_waited_for_though_the_last_one_is_kept() {
+    play(async {
+        let site = Site::new().await;
+        let by_node_port =
+            FLEET.replace("xmpp: { expose: load_balancer }", "xmpp: { expose: node_port, node_port: { base: 31000 } }");
+        assert_eq!(apply(&site, &by_node_port).await.verdict, Verdict::Converged);
+        let world = site.sandbox.world();
+        world.hold_load_balancers("hq", true).unwrap();
+        let comes = async {
+            sleep(MINUTE / 2).await;
+            world.hold_load_balancers("hq", false).unwrap();
+        };
+        let (outcome, ()) = tokio::join!(apply(&site, FLEET), comes);
+        assert_eq!(outcome.verdict, Verdict::Converged, "{:?}", outcome.proof.endpoints);
     });
 }

@@ -8,7 +8,7 @@ mod support;
 
 use std::time::Duration;
 
-use api_server::kinds::{CONFIG_MAP, SECRET, SERVICE, STATEFUL_SET};
+use api_server::kinds::{CONFIG_MAP, POD, SECRET, SERVICE, STATEFUL_SET};
 use fleet::Plane;
 use orchestrator::{Fatal, Options, Outcome, Verdict};
 use plan::Removal;
@@ -62,6 +62,25 @@ fn a_pool_that_leaves_with_its_cluster_is_gone_from_there() {
             assert_eq!(site.asked("sin", mark), [""; 0]);
         });
     }
+}
+
+#[test]
+fn a_pool_that_serves_fewer_shards_parts_from_the_others() {
+    play(async {
+        let site = Site::new().await;
+        let both = FLEET.replace("{ alpha: {} }", "{ alpha: {}, beta: {} }");
+        assert_eq!(apply(&site, &both).await.verdict, Verdict::Converged);
+        let pod = site.get("fra", &POD, "meet-jvb-eu-0-0").unwrap()["metadata"]["uid"].clone();
+        let fewer = both.replace("eu:   { cluster: fra,", "eu:   { cluster: fra, shards: [alpha],");
+        let outcome = apply(&site, &fewer).await;
+        assert_eq!(outcome.verdict, Verdict::Converged, "{:?} {:?}", outcome.blocked, outcome.failures);
+        assert!(!left(&site, "fra").contains(&"Service meet-beta-a-xmpp".to_owned()), "{:?}", left(&site, "fra"));
+        assert!(left(&site, "sin").contains(&"Service meet-beta-a-xmpp".to_owned()), "{:?}", left(&site, "sin"));
+        assert_eq!(site.get("fra", &POD, "meet-jvb-eu-0-0").unwrap()["metadata"]["uid"], pod, "it was restarted");
+        // And back.
+        assert_eq!(apply(&site, &both).await.verdict, Verdict::Converged);
+        assert_eq!(site.get("fra", &POD, "meet-jvb-eu-0-0").unwrap()["metadata"]["uid"], pod, "it was restarted");
+    });
 }
 
 #[test]
@@ -176,5 +195,41 @@ fn the_daemon_goes_there_too() {
         until("it is gone", 10 * MINUTE, || left(&site, "sin").is_empty() && daemon.is_content() && !owes()).await;
         until("it is not followed any more", MINUTE, || daemon.state().clusters.len() == 2).await;
         daemon.end().await;
+    });
+}
+
+#[test]
+fn a_home_that_moves_under_a_daemon_leaves_nothing_behind() {
+    play(async {
+        let site = Site::new().await;
+        let daemon = site.daemon("one", FLEET, &[]);
+        until("the fleet", 5 * MINUTE, || daemon.is_content()).await;
+        // The pool in fra goes, its cluster too, and the data plane is led from sin now.
+        let lines = FLEET.lines().filter(|line| !line.contains("eu:") && !line.contains("fra: {"));
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        let text = text.replace("home: fra", "home: sin");
+        daemon.intake.send_modify(|intake| intake.loaded = load(&text));
+        until("it is gone", 10 * MINUTE, || left(&site, "fra").is_empty() && daemon.is_content()).await;
+        assert!(site.get("sin", &STATEFUL_SET, "meet-jvb-asia-0").is_some());
+        daemon.end().await;
+    });
+}
+
+#[test]
+fn a_bridge_that_waits_to_leave_is_no_stranger() {
+    play(async {
+        let site = Site::new().await;
+        let two = FLEET.replacen("replicas: 1", "replicas: 2", 1);
+        assert_eq!(apply(&site, &two).await.verdict, Verdict::Converged);
+        site.sandbox.world().set_load("fra", "jitsi", "meet-jvb-eu-1-0", 1, 2).unwrap();
+        let outcome = apply(&site, FLEET).await;
+        assert_eq!((outcome.verdict, outcome.blocked.len()), (Verdict::NotConverged, 1), "{:?}", outcome.blocked);
+        assert!(outcome.proof.slots.iter().all(|slot| slot.foreign.is_empty()), "{:?}", outcome.proof.slots);
+        site.sandbox.world().set_load("fra", "jitsi", "meet-jvb-eu-1-0", 0, 0).unwrap();
+        // Until it has told jicofo.
+        tokio::time::sleep(MINUTE).await;
+        let outcome = apply(&site, FLEET).await;
+        assert_eq!(outcome.verdict, Verdict::Converged, "{:?} {:?}", outcome.blocked, outcome.failures);
+        assert!(site.get("fra", &STATEFUL_SET, "meet-jvb-eu-1").is_none());
     });
 }

@@ -15,11 +15,11 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api_server::kinds::SERVICE;
+use api_server::kinds::{CONFIG_MAP, SERVICE, STATEFUL_SET};
 use clock::Clock;
 use fleet::Plane;
 use jiff::SignedDuration;
-use orchestrator::daemon::Link;
+use orchestrator::daemon::{Link, PlaneState};
 use sandbox::fault::{Fault, Faults, Rule, Which};
 use serde_json::json;
 use tokio::time::sleep;
@@ -286,6 +286,52 @@ fn a_cluster_that_accepts_no_credentials_is_degraded_at_once_and_what_was_known_
         let took = until("it is put right", 2 * MINUTE, || is_right(&site, TROUBLED)).await;
         until("all is well", 5 * MINUTE, || daemon.is_content()).await;
         eprintln!("put right {took:?} after credentials are accepted again");
+        daemon.end().await;
+    });
+}
+
+#[test]
+fn a_cluster_that_is_silent_for_an_hour_delays_nobody_and_is_observed_first_when_it_is_back() {
+    play(async {
+        let site = Site::new().await;
+        let daemon = content(&site).await;
+        site.faults["sin"].partition();
+        for round in 0..12 {
+            drift(&site, QUIET, round);
+            let took = until("it repairs", MINUTE, || is_right(&site, QUIET)).await;
+            assert!(took < Duration::from_millis(100), "round {round}: {took:?}");
+            sleep(5 * MINUTE).await;
+        }
+        assert_eq!(daemon.state().clusters["sin"].state, Link::Lost);
+        // Meanwhile somebody took something away there.
+        site.delete("sin", &SERVICE, "meet-jvb-asia-0");
+        assert!(site.get("sin", &STATEFUL_SET, "meet-jvb-asia-0").is_some(), "nothing was pruned");
+        site.faults["sin"].heal();
+        until("it is back", 5 * MINUTE, || site.get("sin", &SERVICE, "meet-jvb-asia-0").is_some()).await;
+        until("all is well", 5 * MINUTE, || daemon.is_content()).await;
+        daemon.end().await;
+    });
+}
+
+#[test]
+fn a_lost_home_freezes_its_plane_and_the_other_goes_on() {
+    play(async {
+        let site = Site::new().await;
+        let daemon = content(&site).await;
+        let before = site.list("fra", &CONFIG_MAP).len();
+        site.faults["hq"].partition();
+        sleep(2 * MINUTE).await;
+        assert!(
+            matches!(daemon.state().planes[&Plane::Control], PlaneState::Frozen { .. }),
+            "{:?}",
+            daemon.state().planes
+        );
+        assert!(daemon.leads(Plane::Data));
+        drift(&site, TROUBLED, 0);
+        until("it repairs", MINUTE, || is_right(&site, TROUBLED)).await;
+        assert_eq!(site.list("fra", &CONFIG_MAP).len(), before, "nothing was blanked");
+        site.faults["hq"].heal();
+        until("all is well", 5 * MINUTE, || daemon.is_content() && daemon.leads(Plane::Control)).await;
         daemon.end().await;
     });
 }

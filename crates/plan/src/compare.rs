@@ -4,63 +4,113 @@
 //! A field that we sent once and don't send any more shows in the `jitsictl.dev/intent` annotation, which hashes
 //! all that is sent.
 
+use std::fmt;
+
+use manifest::Body;
 use serde_json::Value as Json;
 
 use crate::change::Field;
+use crate::tree::Tree;
 
 /// The leaves of `desired` that `live` lacks or has otherwise.
 #[must_use]
 pub fn differences(desired: &Json, live: &Json) -> Vec<Field> {
+    compare(&desired.into(), &live.into())
+}
+
+/// The same for texts, without trees of what they say.
+#[must_use]
+pub(crate) fn differences_of_texts(desired: &Body, live: &Body) -> Vec<Field> {
+    compare(&Tree::read(desired.text()), &Tree::read(live.text()))
+}
+
+fn compare(desired: &Tree<'_>, live: &Tree<'_>) -> Vec<Field> {
     let mut fields = Vec::new();
-    walk(desired, Some(live), &mut String::new(), &mut fields);
+    walk(desired, Some(live), &Path::Root, &mut fields);
     fields
 }
 
-fn walk(desired: &Json, live: Option<&Json>, path: &mut String, fields: &mut Vec<Field>) {
-    match (desired, live) {
-        (Json::Object(desired), Some(Json::Object(live))) => {
-            for (key, value) in desired {
-                within(path, &format!("/{key}"), |path| walk(value, live.get(key), path, fields));
-            }
-        }
-        (Json::Array(desired), Some(Json::Array(live))) => walk_list(desired, live, path, fields),
-        // The server drops what is empty.
-        (desired, None) if is_empty(desired) => {}
-        (desired, Some(live)) if desired == live || same_number(desired, live) => {}
-        (desired, live) => {
-            fields.push(Field { path: path.clone(), from: live.map(shorten), to: Some(shorten(desired)) })
+/// Where a value stands; written out only where there is something to say of it.
+enum Path<'p> {
+    Root,
+    Key(&'p Self, &'p str),
+    /// An entry of a list that is merged by these keys.
+    Entry(&'p Self, &'static [&'static str], &'p Tree<'p>),
+    Index(&'p Self, usize),
+}
+
+impl Path<'_> {
+    /// Whether one of the keys on the way is such a one.
+    fn has_key(&self, is: &dyn Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Root => false,
+            Self::Key(parent, key) => is(key) || parent.has_key(is),
+            Self::Entry(parent, ..) | Self::Index(parent, _) => parent.has_key(is),
         }
     }
 }
 
-fn walk_list(desired: &[Json], live: &[Json], path: &mut String, fields: &mut Vec<Field>) {
-    if let Some(keys) = list_keys(path, desired) {
-        for entry in desired {
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Key(parent, key) => write!(f, "{parent}/{key}"),
+            Self::Entry(parent, keys, entry) => {
+                let name = keys.iter().filter_map(|key| entry.get(key).map(|value| format!("{key}={value}")));
+                write!(f, "{parent}[{}]", name.collect::<Vec<_>>().join(","))
+            }
+            Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+fn walk(desired: &Tree<'_>, live: Option<&Tree<'_>>, path: &Path<'_>, fields: &mut Vec<Field>) {
+    match (desired, live) {
+        (Tree::Object(desired), Some(live @ Tree::Object(_))) => {
+            for (key, value) in desired {
+                walk(value, live.get(key), &Path::Key(path, key), fields);
+            }
+        }
+        (Tree::List(entries), Some(Tree::List(others))) => walk_list(desired, entries, others, path, fields),
+        // The server drops what is empty.
+        (desired, None) if desired.is_empty() => {}
+        (desired, Some(live)) if desired.says_the_same_as(live) => {}
+        (desired, live) => fields.push(Field {
+            path: path.to_string(),
+            from: live.map(|live| shorten(live.to_string())),
+            to: Some(shorten(desired.to_string())),
+        }),
+    }
+}
+
+fn walk_list(desired: &Tree<'_>, entries: &[Tree<'_>], live: &[Tree<'_>], path: &Path<'_>, fields: &mut Vec<Field>) {
+    if let Some(keys) = list_keys(path, entries) {
+        for entry in entries {
             let found = live.iter().find(|other| keys.iter().all(|key| same_key(key, entry, other)));
-            let name: Vec<String> =
-                keys.iter().filter_map(|key| entry.get(key).map(|value| format!("{key}={}", plain(value)))).collect();
-            within(path, &format!("[{}]", name.join(",")), |path| walk(entry, found, path, fields));
+            walk(entry, found, &Path::Entry(path, keys, entry), fields);
         }
         return;
     }
-    if desired.len() != live.len() {
-        let (from, to) = (Json::from(live.to_vec()), Json::from(desired.to_vec()));
-        fields.push(Field { path: path.clone(), from: Some(shorten(&from)), to: Some(shorten(&to)) });
+    if entries.len() != live.len() {
+        let from = Some(shorten(Tree::List(live.to_vec()).to_string()));
+        fields.push(Field { path: path.to_string(), from, to: Some(shorten(desired.to_string())) });
         return;
     }
-    for (index, (desired, live)) in desired.iter().zip(live).enumerate() {
-        within(path, &format!("[{index}]"), |path| walk(desired, Some(live), path, fields));
+    for (index, (entry, live)) in entries.iter().zip(live).enumerate() {
+        walk(entry, Some(live), &Path::Index(path, index), fields);
     }
 }
 
 /// The keys by which the server merges a list, told by the list's name.
-fn list_keys(path: &str, entries: &[Json]) -> Option<&'static [&'static str]> {
-    let list = path.rsplit('/').next().unwrap_or_default();
+fn list_keys(path: &Path<'_>, entries: &[Tree<'_>]) -> Option<&'static [&'static str]> {
+    let Path::Key(_, list) = path else { return None };
     let has = |key: &str| entries.iter().all(|entry| entry.get(key).is_some());
-    let keys: &'static [&'static str] = match list {
+    // Those of policies and of slices have no keys.
+    let elsewhere = || path.has_key(&|key| key.contains("ngress") || key.starts_with("endpoints"));
+    let keys: &'static [&'static str] = match *list {
         "containers" | "initContainers" | "env" | "volumes" | "imagePullSecrets" => &["name"],
         "ports" if has("containerPort") => &["containerPort", "protocol"],
-        "ports" if has("port") && !path.contains("ngress") && !path.contains("/endpoints") => &["port", "protocol"],
+        "ports" if has("port") && !elsewhere() => &["port", "protocol"],
         "volumeMounts" => &["mountPath"],
         "topologySpreadConstraints" => &["topologyKey", "whenUnsatisfiable"],
         "hostAliases" => &["ip"],
@@ -69,47 +119,22 @@ fn list_keys(path: &str, entries: &[Json]) -> Option<&'static [&'static str]> {
     has(keys[0]).then_some(keys)
 }
 
-fn same_key(key: &str, a: &Json, b: &Json) -> bool {
+fn same_key(key: &str, a: &Tree<'_>, b: &Tree<'_>) -> bool {
     match (a.get(key), b.get(key)) {
-        (Some(a), Some(b)) => a == b,
+        (Some(a), Some(b)) => a.says_the_same_as(b),
         // The server defaults the protocol, as the only key that may be left out.
-        (None, Some(b)) | (Some(b), None) => key == "protocol" && b == "TCP",
+        (None, Some(Tree::Text(b))) | (Some(Tree::Text(b)), None) => key == "protocol" && b == "TCP",
+        (None, Some(_)) | (Some(_), None) => false,
         (None, None) => true,
     }
 }
 
-fn is_empty(value: &Json) -> bool {
-    match value {
-        Json::Null => true,
-        Json::Array(list) => list.is_empty(),
-        Json::Object(map) => map.values().all(is_empty),
-        Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
-    }
-}
-
-fn same_number(a: &Json, b: &Json) -> bool {
-    matches!((a.as_f64(), b.as_f64()), (Some(a), Some(b)) if a == b)
-}
-
-fn plain(value: &Json) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn shorten(value: &Json) -> String {
+fn shorten(text: String) -> String {
     const LONGEST: usize = 120;
-    let text = plain(value);
-    if text.chars().count() <= LONGEST {
-        return text;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
     }
-    let cut: String = text.chars().take(LONGEST).collect();
-    format!("{cut}…")
-}
-
-fn within(path: &mut String, segment: &str, inner: impl FnOnce(&mut String)) {
-    let before = path.len();
-    path.push_str(segment);
-    inner(path);
-    path.truncate(before);
 }
 
 #[cfg(test)]

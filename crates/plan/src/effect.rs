@@ -29,7 +29,7 @@ impl World {
             Step::Bury(stone) => self.record.tombstones.push(stone.clone()),
             Step::Apply { unit, cluster, objects } => {
                 let Some(view) = view(&mut self.observed, cluster) else { return };
-                let Some(wanted) = desired.units.get(unit) else { return };
+                let Some(wanted) = desired.unit(unit) else { return };
                 let inventory = view.inventories.entry(unit.plane()).or_default();
                 let owned = inventory.units.entry(unit.clone()).or_default();
                 for manifest in wanted.manifests.iter().filter(|manifest| objects.contains(&manifest.object)) {
@@ -93,6 +93,7 @@ impl World {
                     view.pods.insert(pod.pod.clone(), new_pod(&pod.pod, unit, &wanted.roll));
                 }
                 if let UnitId::Bridge(pool, index) = unit {
+                    join(&mut self.observed, fleet, pool, *index, now);
                     set_draining(&mut self.observed, fleet, (&pod.cluster, pool, *index), false, now);
                 }
             }
@@ -124,6 +125,14 @@ impl World {
                 }
             }
         }
+    }
+
+    /// All daemons that have said something say the same again.
+    pub(crate) fn is_asked_again(&mut self, now: Timestamp) {
+        let observed = &mut self.observed;
+        observed.slots.values_mut().for_each(|known| known.renew(now));
+        observed.former.values_mut().for_each(|known| known.renew(now));
+        observed.bridges.values_mut().for_each(|known| known.renew(now));
     }
 
     fn pod(&mut self, given: &Given) -> Option<&mut LivePod> {

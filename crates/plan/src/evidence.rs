@@ -76,6 +76,14 @@ impl<T> Known<T> {
         }
     }
 
+    /// The same was answered again.
+    pub(crate) const fn renew(&mut self, now: Timestamp) {
+        match self {
+            Self::Yes(Seen { as_of, .. }) | Self::Absent { as_of } => *as_of = now,
+            Self::Unknown { .. } => {}
+        }
+    }
+
     /// Why nothing is known.
     pub const fn unknown(&self) -> Option<&Reason> {
         match self {

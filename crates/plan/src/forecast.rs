@@ -12,7 +12,7 @@ use crate::{Forecast, Inputs, Plan, Step, plan};
 /// So many rounds show what a plan is about; a large pool that is replaced one by one has hundreds.
 const ROUNDS: usize = 60;
 
-/// Between two rounds: longer than any evidence is held back.
+/// Between two rounds: longer than anybody waits for more evidence.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// What is to come after this plan's steps, in sentences; none where it has no step.
@@ -21,14 +21,20 @@ pub fn forecast(inputs: &Inputs<'_>, first: &Plan) -> Forecast {
     let mut course = Course::default();
     let mut world = World { observed: inputs.observed.clone(), record: inputs.record.clone() };
     let (mut now, mut next) = (inputs.now, first.clone());
+    let mut policy = inputs.policy.clone();
     while !next.steps.is_empty() && course.rounds < ROUNDS {
-        now = now.checked_add(PAUSE).unwrap_or(now);
         for step in &next.steps {
             world.take(step, inputs.fleet, inputs.desired, now);
             course.note(step);
         }
         course.rounds += 1;
-        next = plan(&Inputs { observed: &world.observed, record: &world.record, now, ..*inputs });
+        policy.learnt.told(&next.steps, now);
+        for pause in [Duration::ZERO, PAUSE] {
+            now = now.checked_add(pause).unwrap_or(now);
+            world.is_asked_again(now);
+            policy.learnt.saw(inputs.fleet, &world.record.allocations, &world.observed, policy.witness);
+        }
+        next = plan(&Inputs { observed: &world.observed, record: &world.record, policy: &policy, now, ..*inputs });
     }
     Forecast { lines: if course.rounds == 0 { Vec::new() } else { course.told(&next) } }
 }

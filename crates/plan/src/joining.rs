@@ -1,5 +1,4 @@
-//! How long clients of bridges have been apart from their slots: what a run has seen since it began. Nothing of it
-//! needs to survive the run: whoever comes after it sees for himself.
+//! How long clients of bridges have been apart from their slots.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +9,14 @@ use manifest::{Allocations, Names};
 use crate::{Known, LivePod, Observed, PodPhase, Step, Witness};
 
 /// A client that is only about to join, or to join again after its server was away, has done so by then.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
+pub(crate) const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Whoever was told in vain is told again after twice the time, up to `PATIENCE << MOST`.
 const MOST: u32 = 6;
 
 /// Clients that are configured and not joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Joining(BTreeMap<Client, Apart>);
+pub(crate) struct Joining(BTreeMap<Client, Apart>);
 
 /// The UID of a bridge's pod, and the id of its client.
 type Client = (String, String);
@@ -32,7 +31,7 @@ struct Apart {
 
 impl Joining {
     /// Takes up what a look around showed.
-    pub fn saw(&mut self, fleet: &Fleet, allocations: &Allocations, observed: &Observed, witness: Witness) {
+    pub(crate) fn saw(&mut self, fleet: &Fleet, allocations: &Allocations, observed: &Observed, witness: Witness) {
         let before = std::mem::take(&mut self.0);
         for pool in &fleet.data.pools {
             let place = |index| (pool.cluster.clone(), pool.name.clone(), Index(index));
@@ -50,7 +49,7 @@ impl Joining {
     }
 
     /// Takes up which bridges are told to join: what they looked like before counts no more.
-    pub fn told(&mut self, steps: &[Step], now: Timestamp) {
+    pub(crate) fn told(&mut self, steps: &[Step], now: Timestamp) {
         for step in steps {
             let Step::Attach { pod, shard, slot, .. } = step else { continue };
             let apart = self.0.entry((pod.uid.clone(), id(shard, *slot))).or_insert(Apart { since: now, told: 0 });

@@ -13,7 +13,7 @@ pub mod debt;
 pub mod effect;
 pub mod evidence;
 pub mod health;
-pub mod joining;
+pub mod learnt;
 pub mod object;
 pub mod observed;
 pub mod policy;
@@ -21,14 +21,17 @@ pub mod record;
 pub mod step;
 
 mod forecast;
+mod joining;
 mod planner;
+mod seat;
+mod tree;
 
 pub use change::{BlastRadius, Blocked, BlockedBy, Change, Difference, Field, Forecast, Live, Plan};
 pub use debt::{Debt, owed};
 pub use evidence::{Known, Reason, Seen, Source};
 pub use forecast::forecast;
 pub use health::Health;
-pub use joining::Joining;
+pub use learnt::Learnt;
 pub use object::{LiveBody, LiveObject};
 pub use observed::{
     BridgeView, ClusterView, Inventory, LivePod, NamespaceState, NodeView, Observed, Occupant, Owned, PodPhase,

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use crate::change::Field;
-use crate::compare::differences;
+use crate::compare::differences_of_texts;
 use crate::health::{self, Health, Spec, Status};
 
 /// An object as the API server has it.
@@ -168,7 +168,7 @@ impl LiveBody {
         if self.holds.load(Ordering::Relaxed) == hash {
             return Vec::new();
         }
-        let fields = differences(&wanted.json(), &self.json());
+        let fields = differences_of_texts(wanted, &self.text);
         if fields.is_empty() {
             self.holds.store(hash, Ordering::Relaxed);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fleet::{ClusterName, Plane};
 use manifest::UnitId;
 
-use crate::Joining;
+use crate::Learnt;
 
 /// What may be done in this run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct Policy {
     pub gave_up: BTreeSet<UnitId>,
     /// The run is about to end: drains that have not led to anything are taken back.
     pub last_call: bool,
-    /// Clients of bridges that have not joined, and since when.
-    pub joining: Joining,
+    /// What the looks of this run showed one after the other.
+    pub learnt: Learnt,
 }
 
 /// Whether the fleet stays.

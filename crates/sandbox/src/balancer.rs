@@ -47,7 +47,9 @@ pub(crate) async fn run(shared: Arc<Shared>, cluster: usize) {
                     again = one.from;
                 } else {
                     let address = nth(state.load_balancer_base, one.number).to_string();
-                    if let Err(error) = publish(state, &key.0, &key.1, &[address]).await {
+                    // Whoever gave it another one meanwhile is not overruled.
+                    let seen = service.resource_version();
+                    if let Err(error) = publish(state, &key.0, &key.1, seen, &[address]).await {
                         tracing::debug!(%error, service = key.1, "cannot publish an address");
                     }
                 }
@@ -76,11 +78,12 @@ struct Given {
     from: Instant,
 }
 
-/// Writes the addresses of a Service; what is no IP is a host name.
+/// Writes the addresses of a Service, in that version if one is given; what is no IP is a host name.
 pub(crate) async fn publish(
     state: &ClusterState,
     namespace: &str,
     name: &str,
+    version: Option<String>,
     addresses: &[String],
 ) -> Result<(), kube::Error> {
     let ingress: Vec<_> = addresses
@@ -90,9 +93,12 @@ pub(crate) async fn publish(
             Err(_) => json!({ "hostname": address }),
         })
         .collect();
-    let patch = Patch::Merge(json!({ "status": { "loadBalancer": { "ingress": ingress } } }));
+    let mut patch = json!({ "status": { "loadBalancer": { "ingress": ingress } } });
+    if let Some(version) = version {
+        patch["metadata"] = json!({ "resourceVersion": version });
+    }
     let api: Api<Service> = Api::namespaced(state.client.clone(), namespace);
-    api.patch_status(name, &PatchParams::default(), &patch).await.map(drop)
+    api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
 }
 
 fn pending(service: &Service) -> bool {

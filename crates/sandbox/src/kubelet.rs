@@ -252,7 +252,7 @@ async fn speak(wire: Wire, daemon: Arc<Daemon>, port: u16, stream: DuplexStream)
     let ended = daemon.ended();
     let talk = async move {
         match wire {
-            Wire::Http => rest::serve(stream, move |request| daemon.http(port, &request)).await,
+            Wire::Http => rest::serve(stream, daemon.answers_after, move |request| daemon.http(port, &request)).await,
             Wire::Lines => {
                 let mut stream = BufReader::new(stream);
                 let mut prompts = false;

@@ -41,5 +41,5 @@ mod world;
 
 pub use error::SandboxError;
 pub use sandbox::{Sandbox, SandboxOptions};
-pub use timing::{Starts, Timing};
+pub use timing::{ByDaemon, Timing};
 pub use world::{Census, ClusterAccess, DaemonInfo, Door, World};

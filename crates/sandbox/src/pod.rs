@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     container::{File, Sources, Surroundings, Unready},
-    daemon::{Command, Daemon, Instance, Start},
+    daemon::{Command, Daemon, Instance, Life, Start},
     node,
     state::{ClusterState, PodKey, Shared},
     status::{self, ContainerReport, Last},
@@ -195,6 +195,10 @@ impl PodTask {
         }
         let reports: Vec<ContainerReport<'_>> = self.vessels.iter().map(Vessel::report).collect();
         let status = status::bound(&ip, pod, &reports, self.ready.1);
+        if status::is_silenced(pod) {
+            // Written by who took the machine for lost, maybe after it was back: a kubelet sets that right.
+            self.reported = Json::Null;
+        }
         let written = self.report(&status).await;
 
         let next = self.vessels.iter().filter_map(Vessel::next).min();
@@ -303,7 +307,7 @@ impl PodTask {
             files: std::mem::take(&mut one.files),
             log: log.clone(),
             liveness: one.liveness(self.shared.timing.probe_second),
-            stop: self.shared.stop.child_token(),
+            life: Life::within(&self.shared.stop),
             exit: CancellationToken::new(),
         };
         match Daemon::start(&start) {
@@ -314,7 +318,7 @@ impl PodTask {
             }
             Err(why) => {
                 log.say(why.clone());
-                start.stop.cancel();
+                start.life.stop.cancel();
                 self.instance.put(&one.spec.name, None);
                 one.end(Last { code: 1, reason: "Error", message: why }, &self.shared.timing);
             }
@@ -347,7 +351,7 @@ impl PodTask {
             let files = self.vessels.get(index).and_then(|one| self.files(pod, one)).unwrap_or_default();
             let Some(one) = self.vessels.get_mut(index) else { continue };
             let Some(daemon) = one.daemon.take() else { continue };
-            daemon.stop();
+            daemon.kill();
             self.instance.put(&one.spec.name, None);
             one.files = files;
             one.begin_again(&self.shared.timing);
@@ -360,6 +364,9 @@ impl PodTask {
     fn out_of_memory(&mut self) {
         for one in self.vessels.iter_mut().filter(|one| one.since.is_some()) {
             self.instance.put(&one.spec.name, None);
+            if let Some(daemon) = &one.daemon {
+                daemon.kill();
+            }
             one.end(Last { code: 137, reason: "OOMKilled", message: String::new() }, &self.shared.timing);
         }
         self.shared.network.bump();

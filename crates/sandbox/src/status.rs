@@ -50,6 +50,15 @@ pub(crate) fn unschedulable(why: &str) -> Json {
     })
 }
 
+/// Whether somebody else has written that it is not ready, though all of its containers are.
+pub(crate) fn is_silenced(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let says = |kind: &str, status: &str| {
+        conditions.into_iter().flatten().any(|condition| condition.type_ == kind && condition.status == status)
+    };
+    says("Ready", "False") && says("ContainersReady", "True")
+}
+
 /// On a node; `since` is when it became what it is, ready or not. The same input gives the same status, so that nothing
 /// is written twice.
 pub(crate) fn bound(ip: &str, pod: &Pod, containers: &[ContainerReport<'_>], since: Timestamp) -> Json {

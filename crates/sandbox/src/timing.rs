@@ -30,7 +30,9 @@ pub struct Timing {
     /// What a second of a probe's `initialDelaySeconds` and `periodSeconds` lasts.
     pub probe_second: Duration,
     /// How long the daemons take from the start of their container until they serve.
-    pub start: Starts,
+    pub start: ByDaemon,
+    /// How long the daemons take to answer a request over HTTP.
+    pub answer: ByDaemon,
     /// How long a daemon takes to end after SIGTERM.
     pub termination: Duration,
     /// How often a hook that waits for people looks.
@@ -39,9 +41,9 @@ pub struct Timing {
     pub settle: Duration,
 }
 
-/// How long the daemons take to start.
+/// How long something takes, by daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Starts {
+pub struct ByDaemon {
     /// prosody.
     pub prosody: Duration,
     /// jicofo, in its Java machine.
@@ -54,8 +56,8 @@ pub struct Starts {
     pub other: Duration,
 }
 
-impl Starts {
-    /// All start at once.
+impl ByDaemon {
+    /// It takes no time.
     #[must_use]
     pub const fn at_once() -> Self {
         let none = Duration::ZERO;
@@ -91,13 +93,14 @@ impl Timing {
             image_pull: Duration::from_secs(20),
             load_balancer: Duration::from_secs(30),
             probe_second: Duration::from_secs(1),
-            start: Starts {
+            start: ByDaemon {
                 prosody: Duration::from_secs(2),
                 jicofo: Duration::from_secs(6),
                 bridge: Duration::from_secs(8),
                 recorder: Duration::from_secs(10),
                 other: Duration::from_secs(1),
             },
+            answer: ByDaemon::at_once(),
             termination: Duration::from_secs(1),
             hook: Duration::from_secs(5),
             settle: Duration::from_millis(500),
@@ -120,7 +123,8 @@ impl Default for Timing {
             image_pull: Duration::ZERO,
             load_balancer: Duration::ZERO,
             probe_second: Duration::ZERO,
-            start: Starts::at_once(),
+            start: ByDaemon::at_once(),
+            answer: ByDaemon::at_once(),
             termination: Duration::ZERO,
             hook: Duration::from_millis(50),
             settle: Duration::from_millis(20),

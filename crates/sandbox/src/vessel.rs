@@ -140,7 +140,7 @@ impl Vessel {
     /// Its machine went down with it; there is nobody left who could say more.
     pub(crate) fn lose(&mut self) {
         if let Some(daemon) = self.daemon.take() {
-            daemon.stop();
+            daemon.kill();
         }
         self.restarts += u32::from(self.since.is_some());
         self.waiting = Unready { reason: "ContainerCreating", message: String::new() };

@@ -232,7 +232,7 @@ impl World {
     ) -> Result<(), SandboxError> {
         let index = self.index(cluster)?;
         let Some(state) = self.shared.cluster(index) else { return Ok(()) };
-        balancer::publish(state, namespace, service, &addresses).await.map_err(|source| SandboxError::Api {
+        balancer::publish(state, namespace, service, None, &addresses).await.map_err(|source| SandboxError::Api {
             cluster: cluster.to_owned(),
             what: format!("publish the addresses of Service {namespace}/{service}"),
             source: Box::new(source),

@@ -122,7 +122,7 @@ async fn only_those_are_interrupted_whom_it_concerns() {
     // A killed one loses exactly its own, and none of them goes to one that drains.
     let drained = (stage.people_on(&bridges[1]).await, stage.people_on(&bridges[2]).await);
     world.out_of_memory("fra", NS, &bridges[0]).unwrap();
-    seconds(10).await;
+    seconds(20).await;
     assert!(stage.callers.settle().await);
     let report = stage.report();
     assert_eq!((report.interruptions.bridge_killed, report.interruptions.total()), (on, on));
@@ -195,7 +195,7 @@ async fn set_ready(stage: &Stage, pod: &str, ready: bool) {
     let pods = stage.api::<Pod>("fra");
     let mut conditions = json!(pods.get(pod).await.unwrap().status.unwrap().conditions.unwrap());
     for condition in conditions.as_array_mut().unwrap() {
-        if condition["type"] == "Ready" {
+        if condition["type"] == "Ready" || condition["type"] == "ContainersReady" {
             condition["status"] = Json::from(if ready { "True" } else { "False" });
         }
     }

@@ -158,8 +158,16 @@ impl Stage {
                 .sandbox
                 .faulty_client(cluster, faults, "jitsictl/simulation")
                 .map_err(|error| error.to_string())?;
-            clients
-                .insert(name, middle::client(cluster, inner, self.guard.clone(), process.stale.clone(), self.sabotage));
+            clients.insert(
+                name,
+                middle::client(
+                    cluster,
+                    inner,
+                    self.guard.clone(),
+                    process.stale.clone(),
+                    (self.sabotage, self.memory.clone()),
+                ),
+            );
         }
         Ok(Place {
             connector: Connector::Given(clients),

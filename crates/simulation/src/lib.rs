@@ -22,6 +22,7 @@ mod sabotage;
 mod script;
 mod soak;
 mod stage;
+mod strike;
 mod tally;
 mod trace;
 mod verdict;

@@ -14,7 +14,7 @@ use kube::client::Body;
 
 use crate::dice::Dice;
 use crate::guard::Guard;
-use crate::sabotage::{Sabotage, Spoiler};
+use crate::sabotage::{Memory, Sabotage, Spoiler};
 
 type Answer = Response<UnsyncBoxBody<Bytes, kube::Error>>;
 
@@ -24,9 +24,9 @@ pub(crate) fn client(
     inner: Client,
     guard: Guard,
     stale: Stale,
-    sabotage: Option<Sabotage>,
+    (sabotage, memory): (Option<Sabotage>, Memory),
 ) -> Client {
-    let spoiler = Arc::new(Mutex::new(Spoiler::new(sabotage, cluster)));
+    let spoiler = Arc::new(Mutex::new(Spoiler::new(sabotage, cluster, memory)));
     Client::new(Middle { cluster, inner, guard, stale, spoiler }, "default")
 }
 

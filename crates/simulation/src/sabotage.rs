@@ -1,6 +1,7 @@
 //! Bugs planted on purpose, between the orchestrator and the API servers: what it would send, or see, if it had them.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{Method, Uri, request::Parts};
 use serde_json::{Value as Json, json};
@@ -22,7 +23,7 @@ pub enum Sabotage {
     DeleteBeforeEmpty,
     /// prosody is restarted together with the web servers of its slot, whoever is on it.
     RestartBusyShard,
-    /// What was seen a while ago counts as what is.
+    /// What the run before saw counts as what is.
     StaleEvidence,
     /// Passwords that are there are made again.
     RerollSecret,
@@ -95,21 +96,29 @@ impl Sabotage {
 /// Of so many changes that a watch tells, one is not told.
 const DROPPED: u64 = 2;
 
+type Read = (u16, Vec<u8>);
+
+/// What each address answered first in a run, by cluster: it outlives the run. Copies are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory(Arc<Mutex<BTreeMap<(String, String), Read>>>);
+
 /// Spoils the requests and answers of one client.
 #[derive(Debug)]
 pub(crate) struct Spoiler {
     bug: Option<Sabotage>,
     /// Answers that are given again.
-    old: BTreeMap<String, (u16, Vec<u8>)>,
+    old: BTreeMap<String, Read>,
+    memory: Memory,
+    cluster: String,
     counter: u64,
     password: Option<String>,
 }
 
 impl Spoiler {
-    pub(crate) fn new(bug: Option<Sabotage>, cluster: &str) -> Self {
+    pub(crate) fn new(bug: Option<Sabotage>, cluster: &str, memory: Memory) -> Self {
         // What is made anew in one cluster is not what is made in another.
         let counter = cluster.bytes().map(u64::from).sum::<u64>() % 9 * 1000;
-        Self { bug, old: BTreeMap::new(), counter, password: None }
+        Self { bug, old: BTreeMap::new(), memory, cluster: cluster.to_owned(), counter, password: None }
     }
 
     /// What is really sent.
@@ -209,7 +218,7 @@ impl Spoiler {
     }
 
     /// What is really seen; `None` came if nothing did.
-    pub(crate) fn answer(&mut self, uri: &Uri, came: Option<(u16, Vec<u8>)>) -> (u16, Vec<u8>) {
+    pub(crate) fn answer(&mut self, uri: &Uri, came: Option<Read>) -> Read {
         let nothing = || {
             let list =
                 json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": [] });
@@ -225,10 +234,13 @@ impl Spoiler {
                 self.old.entry(uri.to_string()).or_insert(came).clone()
             }
             Some(Sabotage::StaleEvidence) => {
-                // Each answer is the one before.
                 let came = came.unwrap_or_else(nothing);
-                let old = self.old.insert(uri.to_string(), came.clone());
-                old.unwrap_or(came)
+                if self.old.insert(uri.to_string(), came.clone()).is_some() {
+                    return came;
+                }
+                let asked = (self.cluster.clone(), uri.to_string());
+                let mut memory = self.memory.0.lock().unwrap_or_else(PoisonError::into_inner);
+                memory.insert(asked, came.clone()).unwrap_or(came)
             }
             _ => came.unwrap_or_else(nothing),
         }

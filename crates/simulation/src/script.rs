@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sandbox::fault::{Fault, Moment, Rule, Which};
+use sandbox::{ByDaemon, Timing};
 
 use crate::blow::Blow;
 use crate::dice::Dice;
@@ -17,6 +18,8 @@ pub struct Script {
     /// By kind, and in words.
     pub(crate) changes: Vec<(&'static str, String)>,
     pub(crate) people: People,
+    /// How fast the world turns that day.
+    pub(crate) timing: Timing,
     /// What goes wrong while the fleet is made, then while it is changed.
     pub(crate) troubles: [Vec<Trouble>; 2],
 }
@@ -56,7 +59,7 @@ impl Default for Trouble {
             kill: None,
             blows: Vec::new(),
             twice: None,
-            patience: Duration::from_secs(120),
+            patience: Duration::from_secs(600),
         }
     }
 }
@@ -76,7 +79,9 @@ impl Script {
         };
         let troubles =
             [(); 2].map(|()| (0..dice.between(0, 3)).map(|_| Trouble::new(before.clusters(), &mut dice)).collect());
-        Self { seed, before, after, changes, people, troubles }
+        // From dice of its own, so that it is the same day otherwise.
+        let timing = timing(&mut Dice::new(seed.wrapping_add(79)));
+        Self { seed, before, after, changes, people, timing, troubles }
     }
 
     /// Whether something happens that can cost callers something, whatever the orchestrator does.
@@ -87,7 +92,7 @@ impl Script {
 
 impl Trouble {
     fn new(clusters: &[&'static str], dice: &mut Dice) -> Self {
-        let patience = Duration::from_secs(dice.pick(&[10, 20, 30, 120]).unwrap_or(30));
+        let patience = Duration::from_secs(dice.pick(&[10, 30, 60, 120]).unwrap_or(30));
         let mut trouble = Self { patience, ..Self::default() };
         if dice.comes(70) {
             for _ in 0..dice.between(1, 2) {
@@ -100,16 +105,18 @@ impl Trouble {
         }
         if dice.comes(40) {
             let moment = if dice.comes(50) { Moment::Before } else { Moment::After };
-            let most = dice.pick(&[40, 120, 500]).unwrap_or(120);
+            let most = dice.pick(&[40, 200, 1000]).unwrap_or(200);
             trouble.kill = Some((dice.between(1, most), moment));
         }
         if dice.comes(45) {
             for _ in 0..dice.pick(&[1, 1, 2]).unwrap_or(1) {
-                trouble.blows.push((Duration::from_millis(dice.between(1, 8_000)), Blow::new(clusters, dice)));
+                // Within the minute that a run takes, and more of them at its beginning, when it does the most.
+                let early = dice.between(1, 8_000);
+                trouble.blows.push((Duration::from_millis(early * early / 1_000), Blow::new(clusters, dice)));
             }
         }
         if dice.comes(12) {
-            trouble.twice = Some(Duration::from_millis(dice.between(0, 3_000)));
+            trouble.twice = Some(Duration::from_millis(dice.between(0, 30_000)));
         }
         trouble
     }
@@ -128,6 +135,32 @@ impl Trouble {
         words.extend(self.blows.iter().map(|(after, blow)| format!("{blow:?} after {after:?}")));
         words.extend(self.twice.map(|later| format!("a second one {later:?} later")));
         if words.is_empty() { "no trouble".to_owned() } else { words.join("; ") }
+    }
+}
+
+/// As in production, but that some things are quick that day, and others slow.
+fn timing(dice: &mut Dice) -> Timing {
+    let real = Timing::real();
+    let mut about = |usual: Duration| match dice.between(0, 3) {
+        0 => usual / 2,
+        1 => usual * 3,
+        _ => usual,
+    };
+    Timing {
+        xmpp_retry: about(real.xmpp_retry),
+        volume_refresh: about(real.volume_refresh),
+        node_boot: about(real.node_boot),
+        image_pull: about(real.image_pull),
+        load_balancer: about(real.load_balancer),
+        termination: about(real.termination),
+        start: ByDaemon {
+            prosody: about(real.start.prosody),
+            jicofo: about(real.start.jicofo),
+            bridge: about(real.start.bridge),
+            recorder: about(real.start.recorder),
+            other: about(real.start.other),
+        },
+        ..real
     }
 }
 

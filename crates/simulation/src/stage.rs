@@ -10,7 +10,7 @@ use fleet::load::Loaded;
 use jiff::Timestamp;
 use orchestrator::Entropy;
 use sandbox::people::{Load, People as Callers};
-use sandbox::{Sandbox, SandboxOptions, Timing};
+use sandbox::{Sandbox, SandboxOptions};
 use serde_json::Value as Json;
 use tokio::task::JoinSet;
 
@@ -18,6 +18,7 @@ use crate::dice::Dice;
 use crate::fleets::Made;
 use crate::guard::Guard;
 use crate::promise::{Promise, Violation};
+use crate::sabotage::Memory;
 use crate::script::{People, Script, Trouble};
 use crate::tally::Tally;
 use crate::{Sabotage, Trace};
@@ -107,6 +108,8 @@ pub(crate) struct Stage {
     pub(crate) trace: Trace,
     pub(crate) guard: Guard,
     pub(crate) sabotage: Option<Sabotage>,
+    /// Of a planted bug.
+    pub(crate) memory: Memory,
     pub(crate) seed: u64,
     pub(crate) clusters: &'static [&'static str],
     pub(crate) tally: Tally,
@@ -129,7 +132,7 @@ impl Stage {
     ) -> Result<Self, String> {
         let options = SandboxOptions {
             clusters: script.before.clusters().iter().map(|name| (*name).to_owned()).collect(),
-            timing: Timing::default(),
+            timing: script.timing.clone(),
             clock: clock.clone(),
             seed: script.seed,
             custom_kinds: false,
@@ -149,6 +152,7 @@ impl Stage {
             trace,
             guard,
             sabotage,
+            memory: Memory::default(),
             seed: script.seed,
             clusters,
             tally: Tally::default(),
@@ -185,7 +189,7 @@ impl Stage {
             self.run(&after, trouble).await?;
         }
         // With people on it, some things wait; all that may be done is done.
-        self.run(&after, &Trouble { patience: Duration::from_secs(20), ..Trouble::default() }).await?;
+        self.run(&after, &Trouble { patience: Duration::from_secs(60), ..Trouble::default() }).await?;
         self.people_leave().await?;
         self.converge(&after, "the change is made").await?;
         self.nothing_left(&after).await?;
@@ -196,13 +200,28 @@ impl Stage {
 
     /// All pods of the fleet, by cluster and name.
     pub(crate) fn pods(&self) -> Vec<(&'static str, String)> {
+        let name = |pod: &Json| pod.pointer("/metadata/name").and_then(Json::as_str).map(str::to_owned);
+        self.of_pods(|cluster, pod| Some((cluster, name(pod)?)))
+    }
+
+    /// Where each pod is, and whether it is going: for a report.
+    pub(crate) fn whereabouts(&self) -> Vec<String> {
+        self.of_pods(|cluster, pod| {
+            let text = |pointer: &str| pod.pointer(pointer).and_then(Json::as_str).unwrap_or("-");
+            let (name, node) = (text("/metadata/name"), text("/spec/nodeName"));
+            let (phase, deleted) = (text("/status/phase"), text("/metadata/deletionTimestamp"));
+            let grace = pod.pointer("/metadata/deletionGracePeriodSeconds").unwrap_or(&Json::Null);
+            Some(format!("{cluster}/{name} on {node}: {phase}, deleted {deleted} with {grace} s"))
+        })
+    }
+
+    fn of_pods<T>(&self, told: impl Fn(&'static str, &Json) -> Option<T>) -> Vec<T> {
         let mut all = Vec::new();
         for cluster in self.clusters {
             let Ok(server) = self.sandbox.server(cluster) else { continue };
             let request = Request::new(Verb::List, &kinds::POD, Some(NAMESPACE), None);
             let Ok(Answer::List { items, .. }) = server.call(request) else { continue };
-            let names = items.iter().filter_map(|pod| pod.pointer("/metadata/name").and_then(Json::as_str));
-            all.extend(names.map(|name| (*cluster, name.to_owned())));
+            all.extend(items.iter().filter_map(|pod| told(cluster, pod)));
         }
         all
     }

@@ -3,9 +3,9 @@
 //! A run is counted undisturbed first. Then, for each of its requests and each side of it, a world of its own is made, the
 //! run is killed there, and a second one has to get to where the undisturbed one got. A third finds nothing to do.
 //!
-//! The plain tests kill a small fleet's first run after each request, which leaves everything behind that dying before the
-//! next one does. The rest is for an optimised build:
-//! `cargo test --profile simulation -p simulation --test kills -- --ignored --nocapture`.
+//! A small fleet's first run is killed at each of its requests. All kills of the larger one take ten minutes even in an
+//! optimised build: it is killed at every 25th request, each time from another one on. All of them:
+//! `KILLS_EVERY=1 cargo test --profile simulation -p simulation --test kills -- --nocapture --test-threads 1`.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ mod ground;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use orchestrator::Verdict;
 use plan::Removal;
@@ -103,7 +103,6 @@ const CHANGE: Story = Story { there: Some(FLEET), wanted: Wanted { fleet: CHANGE
 const DELETE: Story = Story { there: Some(FLEET), wanted: Wanted { fleet: FLEET, removal: Removal::Everything } };
 
 #[test]
-#[ignore = "minutes: see above"]
 fn a_small_fleet_is_made_before_each_request() {
     every(SMALL, Moment::Before);
 }
@@ -114,52 +113,62 @@ fn a_small_fleet_is_made_after_each_request() {
 }
 
 #[test]
-#[ignore = "minutes: see above"]
-fn a_fleet_is_made_before_each_request() {
-    every(FRESH, Moment::Before);
+fn a_fleet_is_made_before_requests() {
+    some(FRESH, Moment::Before);
 }
 
 #[test]
-#[ignore = "minutes: see above"]
-fn a_fleet_is_made_after_each_request() {
-    every(FRESH, Moment::After);
+fn a_fleet_is_made_after_requests() {
+    some(FRESH, Moment::After);
 }
 
 #[test]
-#[ignore = "minutes: see above"]
-fn a_fleet_is_changed_before_each_request() {
-    every(CHANGE, Moment::Before);
+fn a_fleet_is_changed_before_requests() {
+    some(CHANGE, Moment::Before);
 }
 
 #[test]
-#[ignore = "minutes: see above"]
-fn a_fleet_is_changed_after_each_request() {
-    every(CHANGE, Moment::After);
+fn a_fleet_is_changed_after_requests() {
+    some(CHANGE, Moment::After);
 }
 
 #[test]
-#[ignore = "minutes: see above"]
-fn a_fleet_is_deleted_before_each_request() {
-    every(DELETE, Moment::Before);
+fn a_fleet_is_deleted_before_requests() {
+    some(DELETE, Moment::Before);
 }
 
 #[test]
-#[ignore = "minutes: see above"]
-fn a_fleet_is_deleted_after_each_request() {
-    every(DELETE, Moment::After);
+fn a_fleet_is_deleted_after_requests() {
+    some(DELETE, Moment::After);
 }
 
 /// Kills the run of a story at each of its requests.
 fn every(story: Story, moment: Moment) {
+    kill(story, moment, 1, 1);
+}
+
+/// Kills it at some of them.
+fn some(story: Story, moment: Moment) {
+    let every = std::env::var("KILLS_EVERY").map_or(25, |text| match text.parse() {
+        Ok(number) if number > 0 => number,
+        _ => panic!("KILLS_EVERY={text} is no number from 1 on"),
+    });
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    kill(story, moment, 1 + now % every, every);
+}
+
+/// Kills it at one of its requests, and at each `step`th from there on.
+fn kill(story: Story, moment: Moment, first: u64, step: u64) {
     let begun = Instant::now();
     let (requests, names) = virtually(story.undisturbed());
-    let (next, complaints) = (AtomicU64::new(1), Mutex::new(Vec::new()));
+    let (next, kills, complaints) = (AtomicU64::new(first), AtomicU64::new(0), Mutex::new(Vec::new()));
     let play = || {
         loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
+            let at = next.fetch_add(step, Ordering::Relaxed);
             if at > requests {
                 return;
             }
+            kills.fetch_add(1, Ordering::Relaxed);
             if let Err(why) = virtually(story.killed(at, moment, &names)) {
                 eprintln!("killed {moment:?} request {at} of {requests}: {why}");
                 complaints.lock().unwrap().push(at);
@@ -178,8 +187,9 @@ fn every(story: Story, moment: Moment) {
     });
     let complaints = complaints.into_inner().unwrap();
     let seconds = begun.elapsed().as_secs_f64();
-    eprintln!("{requests} kills {moment:?} a request, {seconds:.1} s: {} went wrong", complaints.len());
-    assert!(requests > 50, "that was no run: {requests} requests");
+    let (kills, wrong) = (kills.into_inner(), complaints.len());
+    eprintln!("{kills} kills {moment:?} one of {requests} requests, {seconds:.1} s: {wrong} went wrong");
+    assert!(requests > 50 && kills > 0, "that was no run: {requests} requests, {kills} kills");
     assert!(complaints.is_empty(), "see above: {complaints:?}");
 }
 

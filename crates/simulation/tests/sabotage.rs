@@ -9,7 +9,7 @@ const SHOWN_BY: [(Sabotage, u64); 10] = [
     (Sabotage::MissedChange, 1),
     (Sabotage::DeleteBeforeEmpty, 1),
     (Sabotage::RestartBusyShard, 167),
-    (Sabotage::StaleEvidence, 39),
+    (Sabotage::StaleEvidence, 1),
     (Sabotage::RerollSecret, 1),
     (Sabotage::RenumberPort, 2),
     (Sabotage::GateMediaOnReadiness, 2),

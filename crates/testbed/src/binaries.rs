@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Context, Error, Result};
 
-pub(crate) const NAMES: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
+const NAMES: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
 
 const KUBERNETES: &str = "k8s.io/kubernetes";
 const PACKAGES: [&str; 3] = [
@@ -67,7 +67,7 @@ impl Binaries {
         if let Some(folder) = &sources.assets {
             return match missing(folder) {
                 None => Ok(Some(Self { folder: folder.clone() })),
-                Some(binary) => Err(Error::Incomplete { folder: folder.clone(), binary }),
+                Some(binary) => Err(Error::Incomplete { folder: folder.clone(), binary, needed: &NAMES }),
             };
         }
         let folder = cached_folder(sources)?;

@@ -60,6 +60,7 @@ impl Cluster {
             apiserver: ports::free()?,
             index: u8::try_from(index % 100).unwrap_or(0),
             audit: options.audit,
+            node_ports: options.node_ports.clone(),
         };
         layout.prepare()?;
         let server = layout.server();

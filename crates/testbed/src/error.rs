@@ -27,12 +27,14 @@ pub enum Error {
         tail: String,
     },
     /// `KUBEBUILDER_ASSETS` points to a folder that lacks a binary.
-    #[error("{folder} has no `{binary}`\n  hint: KUBEBUILDER_ASSETS must name a folder with {}", crate::binaries::NAMES.join(", "))]
+    #[error("{folder} has no `{binary}`\n  hint: KUBEBUILDER_ASSETS must name a folder with {}", needed.join(", "))]
     Incomplete {
         /// The folder.
         folder: PathBuf,
         /// What is not in it.
         binary: &'static str,
+        /// What has to be.
+        needed: &'static [&'static str],
     },
     /// go.mod does not say which Kubernetes is built.
     #[error("{file} does not require `{module}`\n  hint: `go get -tool {module}@VERSION` in its folder")]

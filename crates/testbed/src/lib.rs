@@ -27,6 +27,7 @@ pub use strict::Verdict;
 
 use std::{
     net::Ipv4Addr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -45,13 +46,15 @@ pub struct Options {
     pub audit: bool,
     /// Run kube-controller-manager. Without it nothing but the API server writes.
     pub controllers: bool,
+    /// The ports that Services get on nodes. One that nobody asked for is drawn from all but the first few.
+    pub node_ports: RangeInclusive<u16>,
     /// Where the binaries come from.
     pub sources: Sources,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { audit: true, controllers: true, sources: Sources::of_this_machine() }
+        Self { audit: true, controllers: true, node_ports: 30_000..=32_767, sources: Sources::of_this_machine() }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     net::Ipv4Addr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -18,6 +19,7 @@ pub(crate) struct Layout {
     /// Tells the clusters' Service addresses apart.
     pub(crate) index: u8,
     pub(crate) audit: bool,
+    pub(crate) node_ports: RangeInclusive<u16>,
 }
 
 /// Audit level Metadata for everybody but the servers themselves, whose chatter would drown the rest.
@@ -105,7 +107,7 @@ impl Layout {
         flags.path("--service-account-key-file", &self.path("service-accounts.pub"));
         flags.path("--service-account-signing-key-file", &self.path("service-accounts.key"));
         flags.text("--service-cluster-ip-range", &self.service_range());
-        flags.text("--service-node-port-range", "30000-32767");
+        flags.text("--service-node-port-range", &format!("{}-{}", self.node_ports.start(), self.node_ports.end()));
         flags.text("--endpoint-reconciler-type", "none");
         // As every real cluster has it; Pod Security is what refuses privileged pods.
         flags.text("--allow-privileged", "true");
@@ -164,7 +166,15 @@ mod tests {
 
     #[test]
     fn clusters_have_service_ranges_of_their_own_and_pod_security_stays_on() {
-        let layout = |index| Layout { dir: "d".into(), etcd: 1, etcd_peer: 2, apiserver: 3, index, audit: true };
+        let layout = |index| Layout {
+            dir: "d".into(),
+            etcd: 1,
+            etcd_peer: 2,
+            apiserver: 3,
+            index,
+            audit: true,
+            node_ports: 30_000..=32_767,
+        };
         assert_ne!(layout(0).service_range(), layout(1).service_range());
         let flags = layout(0).apiserver_arguments();
         assert!(flags.contains(&"--disable-admission-plugins=ServiceAccount".into()));

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::shell::{self, Result, cargo};
+use xtask::shell::{self, Result, cargo};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

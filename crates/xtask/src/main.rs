@@ -1,13 +1,13 @@
-//! What a developer runs: `cargo xtask VERB`. One module per verb.
+//! What a developer runs: `cargo xtask VERB`. One module per verb, but for those that need clusters: they are the
+//! `workbench`'s.
+//!
+//! This program depends on next to nothing, so that it is built in no time and builds the rest with the features of the
+//! whole workspace, once.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "these are commands for a terminal")]
 
-mod api_servers;
-mod bench;
 mod day;
-mod demo;
-mod openapi;
-mod shell;
+mod rest;
 mod simulate;
 mod test;
 
@@ -24,34 +24,34 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Build the Kubernetes API servers that the tests run against (once), and print their folder
-    ApiServers,
     /// Run all tests, everything that they need included
     Test(test::Arguments),
+    /// Build the Kubernetes API servers that the tests run against (once), and print their folder
+    ApiServers(rest::Arguments),
     /// Bring up two real clusters, apply the split-cluster example and show its status
-    Demo(demo::Arguments),
-    /// Measure rendering and applying, and print a table
-    Bench(bench::Arguments),
+    Demo(rest::Arguments),
+    /// Measure rendering, applying and the daemon, and print tables
+    Bench(rest::Arguments),
+    /// Write down the types of a real API server for the one in memory
+    Openapi(rest::Arguments),
     /// Let people call into a fleet in memory for a day, and print how long that took
     Day(day::Arguments),
     /// Play made-up days with faults, each from a seed, and check what must hold
-    Simulate(simulate::Arguments),
+    Simulate(rest::Arguments),
     /// Leave daemons alone for hours of faults in virtual time, and print what they went through
-    Soak(simulate::Arguments),
-    /// Write down the types of a real API server for the one in memory
-    Openapi(openapi::Arguments),
+    Soak(rest::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
-        Verb::ApiServers => api_servers::run(),
         Verb::Test(arguments) => test::run(&arguments),
-        Verb::Demo(arguments) => demo::run(&arguments),
-        Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::ApiServers(arguments) => rest::workbench("api-servers", &[], &arguments),
+        Verb::Demo(arguments) => rest::workbench("demo", &["jitsictl"], &arguments),
+        Verb::Bench(arguments) => rest::bench(&arguments),
+        Verb::Openapi(arguments) => rest::workbench("openapi", &[], &arguments),
         Verb::Day(arguments) => day::run(&arguments),
         Verb::Simulate(arguments) => simulate::run("simulate", &arguments),
         Verb::Soak(arguments) => simulate::run("soak", &arguments),
-        Verb::Openapi(arguments) => openapi::run(&arguments),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");

@@ -1,20 +1,13 @@
 //! `cargo xtask simulate` and `soak`: made-up days with faults, and what must hold on them.
 
 use std::{
-    ffi::OsString,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use crate::shell::{self, Result, cargo};
+use xtask::shell::{self, Result, cargo};
 
-#[derive(clap::Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct Arguments {
-    /// `--help` lists them
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<OsString>,
-}
+use crate::rest::Arguments;
 
 /// By an optimised build of one of the simulation's own examples.
 pub(crate) fn run(example: &str, arguments: &Arguments) -> Result<ExitCode> {

@@ -26,7 +26,7 @@ pub(super) fn check(object: &Json, attempt: &Attempt<'_>) -> Result<(), ApiError
     if access::is_master(user) {
         return Ok(());
     }
-    let held = access::rules_within(around, user, namespace);
+    let held = access::rules(around, user, namespace);
     let free = Action {
         verb,
         group: role.group,

@@ -15,26 +15,15 @@ mod warnings;
 #[cfg(test)]
 mod recorded;
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use crate::error::ApiError;
 use crate::kinds::{CLAIM, Kind, NAMESPACE, POD, SERVICE};
 use crate::request::User;
+use crate::surroundings::Surroundings;
 
 use pod_security::Policy;
-
-/// What admission may ask about the rest of the cluster.
-pub trait Surroundings {
-    /// An object.
-    fn get(&self, kind: &'static Kind, namespace: Option<&str>, name: &str) -> Option<Arc<Json>>;
-    /// All objects of a kind, in one namespace or in all.
-    fn list(&self, kind: &'static Kind, namespace: Option<&str>) -> Vec<Arc<Json>>;
-    /// A number from 0 to `below`, from the seed.
-    fn random(&self, below: u64) -> u64;
-}
 
 /// A write that wants to be admitted.
 #[derive(Clone, Copy)]

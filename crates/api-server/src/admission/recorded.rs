@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::shape::text;
-use super::{Attempt, Surroundings, admit, default};
+use super::{Attempt, admit, default};
 use crate::kinds::{Kind, NAMESPACE};
 use crate::request::User;
+use crate::surroundings::Surroundings;
 
 #[derive(Default)]
 struct Cluster {

@@ -7,7 +7,7 @@ use super::body::Body;
 use super::media::Shape;
 use super::openapi;
 use super::render::{document, text};
-use super::target::{REVIEWS, groups};
+use super::target::{REVIEWS, groups, prefix};
 use crate::kinds::{Kind, NAMESPACE};
 use crate::schema;
 use crate::server::ApiServer;
@@ -56,11 +56,6 @@ pub(super) fn find(server: &ApiServer, path: &str, shape: Shape) -> Option<Respo
 
 fn find_group<'a>(groups: &'a [Group], group: &str, version: &str) -> Option<&'a Group> {
     groups.iter().find(|(one, other, _)| *one == group && *other == version)
-}
-
-/// Where a group's version stands.
-pub(super) fn prefix(group: &str, version: &str) -> String {
-    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
 }
 
 fn paths(groups: &[Group]) -> Json {

@@ -12,31 +12,23 @@ use hyper::body::{Bytes, Incoming};
 use serde_json::{Value as Json, json};
 
 use super::body::Body;
+use super::caller::Caller;
 use super::gate::{RequestLine, Verdict};
 use super::media::{self, Form, Shape};
 use super::render::{self, Wish, document};
 use super::table::Include;
 use super::target::{self, Place, Resource, Target};
-use super::{Hooks, discovery, json as reader, protobuf, query, relay, reviews, token};
+use super::{discovery, json as reader, protobuf, query, relay, reviews, token};
 use crate::access;
 use crate::error::ApiError;
 use crate::kinds::NAMESPACE;
 use crate::request::{FieldValidation, PatchType, Request, User, Verb};
-use crate::server::ApiServer;
 
 /// How large a body may be.
 const LIMIT: usize = 3 * 1024 * 1024;
 
 /// How long a watch lasts when its client doesn't say.
 const WATCH: Duration = Duration::from_secs(45 * 60);
-
-/// What stands behind a connection.
-pub(super) struct Caller {
-    pub(super) server: ApiServer,
-    pub(super) hooks: Hooks,
-    /// Who sends no token.
-    pub(super) stranger: User,
-}
 
 /// Answers one request; an error breaks the connection.
 pub(super) async fn handle(caller: Arc<Caller>, request: HttpRequest<Incoming>) -> io::Result<Response<Body>> {

@@ -4,6 +4,7 @@
 //! process, for hyper's client. All of them share [`Hooks`].
 
 mod body;
+mod caller;
 mod discovery;
 mod gate;
 mod handle;

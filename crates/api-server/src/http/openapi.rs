@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::discovery::prefix;
+use super::target::prefix;
 use crate::kinds::Kind;
 use crate::schema;
 

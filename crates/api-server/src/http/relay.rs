@@ -38,7 +38,7 @@ pub(super) async fn call(
             namespace: Some(namespace),
             name: Some(name),
         };
-        access::require(server, user, action)?;
+        server.with_all(|around| access::require(around, user, action))?;
     }
     let pod = match server.call(Request::new(Verb::Get, &POD, Some(namespace), Some(name)))? {
         Answer::Object { object, .. } => object,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clock::Clock;
 use futures::stream;
-use http::header::{CONTENT_TYPE, HeaderValue, WARNING};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WARNING};
 use http::{Response, StatusCode};
 use hyper::body::Bytes;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -53,6 +53,10 @@ pub(super) fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
 pub(super) fn error(error: &ApiError) -> Response<Body> {
     let mut response = document(error.code, &error.status());
     warn(&mut response, &error.warnings);
+    // Clients that retry by themselves, such as kubectl, go by the header; it says what the details do.
+    if let Some(seconds) = error.details["retryAfterSeconds"].as_u64() {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
     response
 }
 
@@ -248,6 +252,13 @@ mod tests {
         let response = answer(Answer::Object { object, created: true, warnings }, wish(&POD, Shape::Plain));
         assert_eq!(response.status(), 201);
         assert_eq!(response.headers()[WARNING], r#"299 - "unknown field \"spec.x\"""#);
+    }
+
+    #[test]
+    fn who_is_to_come_again_is_told_when() {
+        let busy = ApiError::new(429, "TooManyRequests", "busy").with(json!({ "retryAfterSeconds": 10 }));
+        assert_eq!(error(&busy).headers()[RETRY_AFTER], "10");
+        assert!(!error(&ApiError::new(429, "TooManyRequests", "busy")).headers().contains_key(RETRY_AFTER));
     }
 
     #[tokio::test]

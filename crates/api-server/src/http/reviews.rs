@@ -48,12 +48,12 @@ fn access(server: &ApiServer, user: &User, review: &Json) -> Result<Json, ApiErr
         namespace: text("namespace"),
         name: text("name"),
     };
-    Ok(json!({ "allowed": access::allows(server, user, action) }))
+    Ok(json!({ "allowed": server.with_all(|around| access::allows(around, user, action)) }))
 }
 
 fn rules(server: &ApiServer, user: &User, review: &Json) -> Json {
     let namespace = review.pointer("/spec/namespace").and_then(Json::as_str);
-    let mut resources = access::rules(server, user, namespace);
+    let mut resources = server.with_all(|around| access::rules(around, user, namespace));
     let mut others = Vec::new();
     if access::is_master(user) {
         resources.push(json!({ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] }));

@@ -184,6 +184,11 @@ pub(super) fn verb(method: &Method, has_name: bool, watches: bool) -> Option<&'s
     })
 }
 
+/// Where a group's version stands.
+pub(super) fn prefix(group: &str, version: &str) -> String {
+    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
+}
+
 /// The groups and versions that are served, in the order of [`KINDS`], each with its kinds.
 pub(super) fn groups(is_served: impl Fn(&Kind) -> bool) -> Vec<(&'static str, &'static str, Vec<&'static Kind>)> {
     let mut groups: Vec<(&str, &str, Vec<&'static Kind>)> = Vec::new();

@@ -5,8 +5,8 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use jiff::SignedDuration;
 use serde_json::{Value as Json, json};
 
+use super::caller::Caller;
 use super::gate::RequestLine;
-use super::handle::Caller;
 use super::users::Pass;
 use crate::access::{self, Action};
 use crate::error::ApiError;
@@ -31,7 +31,7 @@ pub(super) fn allow(server: &ApiServer, line: &RequestLine, namespace: &str, nam
         namespace: Some(namespace),
         name: Some(name),
     };
-    access::require(server, &line.user, action)
+    server.with_all(|around| access::require(around, &line.user, action))
 }
 
 /// Makes a token of an account, and answers with it.

@@ -20,7 +20,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::Hooks;
-use super::handle::{Caller, handle};
+use super::caller::Caller;
+use super::handle::handle;
 use super::users::anonymous;
 use crate::request::User;
 use crate::server::ApiServer;

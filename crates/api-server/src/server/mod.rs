@@ -5,6 +5,7 @@ mod delete;
 mod disruption;
 mod read;
 mod refusal;
+mod sent;
 mod start;
 mod subresource;
 mod write;
@@ -16,13 +17,16 @@ use clock::Clock;
 use serde_json::{Value as Json, json};
 
 use crate::access;
-use crate::admission::Surroundings;
 use crate::error::ApiError;
 use crate::kinds::Kind;
 use crate::request::{Answer, PatchType, Request, Verb};
 use crate::store::{Store, key};
+use crate::surroundings::Surroundings;
 
 pub use refusal::Refusal;
+
+/// Kinds that a PUT creates when they are not there.
+const CREATED_BY_UPDATE: [&str; 2] = ["Lease", "Service"];
 
 /// What differs from one server to the next.
 #[derive(Debug, Clone)]
@@ -92,7 +96,7 @@ impl ApiServer {
     fn would_make(&self, request: &Request) -> bool {
         let may = match request.verb {
             Verb::Patch(how) => how == PatchType::Apply,
-            Verb::Update => write::CREATED_BY_UPDATE.contains(&request.kind.name),
+            Verb::Update => CREATED_BY_UPDATE.contains(&request.kind.name),
             _ => false,
         };
         may && request.subresource.is_none()
@@ -143,9 +147,10 @@ impl ApiServer {
             return Err(ApiError::new(404, "NotFound", "the server could not find the requested resource"));
         }
         if !access::is_master(&request.user) {
-            access::require(self, &request.user, action(&request))?;
+            let require = |action| self.with_all(|around| access::require(around, &request.user, action));
+            require(action(&request))?;
             if self.would_make(&request) {
-                access::require(self, &request.user, access::Action { verb: "create", ..action(&request) })?;
+                require(access::Action { verb: "create", ..action(&request) })?;
             }
         }
         let now = self.clock().now();

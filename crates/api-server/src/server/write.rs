@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::birth::{born, first_status};
-use super::{Call, State, details};
+use super::{CREATED_BY_UPDATE, Call, State, details};
 use crate::admission::{self, Attempt};
 use crate::error::ApiError;
 use crate::kinds::{Kind, NAMESPACE, POD};
@@ -27,9 +27,6 @@ const COUNTED: [&str; 9] = [
     "ReplicaSet",
     "StatefulSet",
 ];
-
-/// Kinds that a PUT creates when they are not there.
-pub(super) const CREATED_BY_UPDATE: [&str; 2] = ["Lease", "Service"];
 
 /// Kinds that are replaced only by who says which version he knows. Those of CRDs are, too.
 const CONDITIONAL: [&str; 2] = ["Lease", "PodDisruptionBudget"];
@@ -72,98 +69,6 @@ impl Call<'_> {
 
     fn manager(&self) -> Writer {
         self.writer(self.request.parameters.manager.as_deref())
-    }
-
-    /// The body as an object of the request's kind and place.
-    fn body(&self) -> Result<Json, ApiError> {
-        let mut body = self.request.body.clone();
-        let kind = self.request.kind;
-        let Json::Object(fields) = &mut body else {
-            return Err(ApiError::bad_request("the body of the request must be an object"));
-        };
-        let expected = kind.api_version();
-        match fields.get("apiVersion").and_then(Json::as_str) {
-            None => drop(fields.insert("apiVersion".to_owned(), expected.into())),
-            Some(version) if version == expected => {}
-            Some(version) => {
-                let message = format!(
-                    "the API version in the data ({version}) does not match the expected API version ({expected})"
-                );
-                return Err(ApiError::bad_request(message));
-            }
-        }
-        match fields.get("kind").and_then(Json::as_str) {
-            None => drop(fields.insert("kind".to_owned(), kind.name.into())),
-            Some(name) if name == kind.name => {}
-            Some(name) => {
-                return Err(ApiError::bad_request(format!(
-                    "{name} in version {:?} cannot be handled as a {}: the object's kind does not fit",
-                    kind.version, kind.name
-                )));
-            }
-        }
-        if !fields.get("metadata").is_some_and(Json::is_object) {
-            fields.insert("metadata".to_owned(), json!({}));
-        }
-        if let Some(namespace) = self.namespace() {
-            match text(&body, "namespace").filter(|given| !given.is_empty()) {
-                None => body["metadata"]["namespace"] = namespace.into(),
-                Some(given) if given == namespace => {}
-                Some(_) => {
-                    return Err(ApiError::bad_request(
-                        "the namespace of the provided object does not match the namespace sent on the request",
-                    ));
-                }
-            }
-        } else if let Some(metadata) = body["metadata"].as_object_mut() {
-            metadata.remove("namespace");
-        }
-        if let Some(name) = &self.request.name {
-            match text(&body, "name").filter(|given| !given.is_empty()) {
-                None => body["metadata"]["name"] = name.as_str().into(),
-                Some(given) if given == name => {}
-                Some(given) => {
-                    return Err(ApiError::bad_request(format!(
-                        "the name of the object ({given}) does not match the name on the URL ({name})"
-                    )));
-                }
-            }
-        }
-        Ok(body)
-    }
-
-    /// Fields that the kind lacks, and values of a wrong type.
-    fn fits(&self, object: &mut Json, duplicates: &[String], warnings: &mut Vec<String>) -> Result<(), ApiError> {
-        let kind = self.request.kind;
-        let misfits = schema::check(schema::of(kind), object);
-        if let Some(first) = misfits.mistyped.first() {
-            return Err(if kind.custom {
-                let name = text(object, "name").unwrap_or_default();
-                let message = format!("{} {name:?} is invalid: {}", kind_and_group(kind), misfits.mistyped.join(", "));
-                ApiError::new(422, "Invalid", message).with(details(kind, name))
-            } else {
-                ApiError::bad_request(format!(
-                    "{} in version {:?} cannot be handled as a {}: {first}",
-                    kind.name, kind.version, kind.name
-                ))
-            });
-        }
-        let wrong: Vec<&str> = duplicates.iter().chain(&misfits.unknown).map(String::as_str).collect();
-        match self.request.parameters.field_validation {
-            FieldValidation::Strict if !wrong.is_empty() => {
-                let words = format!("strict decoding error: {}", wrong.join(", "));
-                let message = format!(
-                    "{} in version {:?} cannot be handled as a {}: {words}",
-                    kind.name, kind.version, kind.name
-                );
-                Err(ApiError::bad_request(message))
-            }
-            FieldValidation::Warn => {
-                warnings.extend(wrong.into_iter().map(str::to_owned));
-                Ok(())
-            }
-            FieldValidation::Strict | FieldValidation::Ignore => Ok(()),
-        }
     }
 
     pub(super) fn create(&self, state: &mut State) -> Result<Answer, ApiError> {
@@ -547,9 +452,4 @@ fn put(object: &mut Json, key: &str, value: Option<Json>) {
         Some(value) => drop(fields.insert(key.to_owned(), value)),
         None => drop(fields.remove(key)),
     }
-}
-
-/// `HTTPRoute.gateway.networking.k8s.io`, as messages about values name it.
-fn kind_and_group(kind: &Kind) -> String {
-    if kind.group.is_empty() { kind.name.to_owned() } else { format!("{}.{}", kind.name, kind.group) }
 }

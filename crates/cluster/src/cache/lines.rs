@@ -93,7 +93,7 @@ mod tests {
             for piece in text.as_bytes().chunks(size) {
                 lines.push(piece);
                 while let Some(event) = lines.next().unwrap() {
-                    found.push((event.what, event.object.name().to_owned(), event.object.version().to_owned()));
+                    found.push((event.what, event.object.name().into_owned(), event.object.version().into_owned()));
                 }
             }
             let expected = [(What::Added, "a"), (What::Modified, "b"), (What::Deleted, "c")];

@@ -124,6 +124,11 @@ impl Cache {
         self.0.hub.write(subject, |writes| writes.deleted(subject, &object.name, uid));
     }
 
+    /// We changed a pod, and this is its version.
+    pub fn wrote_pod(&self, name: &str, version: &str) {
+        self.0.hub.write(Subject::Pods, |writes| writes.wrote(Subject::Pods, name, version));
+    }
+
     /// We deleted the pod of this UID.
     pub fn deleted_pod(&self, name: &str, uid: &str) {
         self.0.hub.write(Subject::Pods, |writes| writes.deleted(Subject::Pods, name, uid));

@@ -158,8 +158,8 @@ impl Stream {
             }
             hub.count(*subject, |requests| requests.lists += 1);
             let put = |found: Listed| {
-                let name = found.name().to_owned();
-                if hub.knows(*subject, &name, found.version()) {
+                let name = found.name().into_owned();
+                if hub.knows(*subject, &name, &found.version()) {
                     listing.insert(name, None);
                 } else if let Some(item) = subject.read(&hub.cluster, found) {
                     listing.insert(name, Some(item));
@@ -291,8 +291,8 @@ impl Stream {
         if what == What::Error {
             return ControlFlow::Break(self.refusal(object));
         }
-        let version = object.version().to_owned();
-        let name = object.name().to_owned();
+        let version = object.version().into_owned();
+        let name = object.name().into_owned();
         let brought = match what {
             What::Added | What::Modified => match self.subject.read(&self.hub.cluster, object) {
                 Some(item) => Brought::Item(item),

@@ -12,13 +12,7 @@ fn desired(fleet: &Fleet) -> Desired {
         (manifest::UnitId::Base(Plane::Data, fleet.data.home.clone()), Kind::StatefulSet, &fleet.data.home),
     ] {
         let mut builder = manifest::UnitBuilder::new(fleet, unit, cluster);
-        builder.add(
-            kind,
-            "x".to_owned(),
-            manifest::Part::Carry,
-            manifest::build::Metadata::default(),
-            serde_json::json!({}),
-        );
+        builder.add(kind, "x".to_owned(), manifest::Part::Carry, manifest::Metadata::default(), serde_json::json!({}));
         units.push(builder.finish());
     }
     Desired::new(units)

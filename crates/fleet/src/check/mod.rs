@@ -8,7 +8,6 @@ mod names;
 mod places;
 mod ports;
 mod recorders;
-mod renames;
 mod rollout;
 
 use crate::resolve::Context;
@@ -26,7 +25,6 @@ pub(crate) fn check(ctx: &Context<'_>, fleet: &Fleet) {
     recorders::check(ctx, fleet);
     agreement::check(ctx, fleet);
     rollout::check(ctx, fleet);
-    renames::check(ctx, fleet);
 }
 
 /// Whether it is known where the pool runs.

@@ -29,7 +29,9 @@ fn namesake(ctx: &Context<'_>, fleet: &Fleet, shard: &ShardName) -> Option<Strin
         return Some("haproxy itself".to_owned());
     }
     for other in fleet.control.shards.keys() {
-        if Slot::ALL.iter().any(|slot| name == format!("{other}-{slot}-web")) {
+        let rest = name.strip_prefix(other.as_str()).and_then(|rest| rest.strip_prefix('-'));
+        let slot = rest.and_then(|rest| rest.strip_suffix("-web"));
+        if slot.is_some_and(|slot| Slot::ALL.iter().any(|other| other.as_str() == slot)) {
             return Some(format!("the web servers of shard `{other}`"));
         }
     }
@@ -39,8 +41,8 @@ fn namesake(ctx: &Context<'_>, fleet: &Fleet, shard: &ShardName) -> Option<Strin
     let pools = fleet.data.pools.iter().filter(|pool| pool.cluster == fleet.control.cluster);
     pools.into_iter().find_map(|pool| {
         let (bridges, recorders) = (pool.bridges.replicas.max() > 0, pool.recorders.replicas.max() > 0);
-        let taken =
-            (bridges && name == format!("jvb-{}", pool.name)) || (recorders && name == format!("jibri-{}", pool.name));
+        let named = |component: &str| name.strip_prefix(component) == Some(pool.name.as_str());
+        let taken = (bridges && named("jvb-")) || (recorders && named("jibri-"));
         taken.then(|| format!("pool `{}`", pool.name))
     })
 }

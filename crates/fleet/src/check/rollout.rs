@@ -1,10 +1,11 @@
-//! The order of clusters, windows and schedules.
+//! The order of clusters, windows and schedules, and what of them is not acted on yet.
 
 use crate::resolve::{Context, suggestion};
-use crate::{ClusterName, Fleet};
+use crate::{ClusterName, Fleet, Replicas};
 
 pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
     order(ctx, fleet);
+    not_yet(ctx, fleet);
     if let Some(window) = &fleet.rollout.window {
         weekly(ctx, "rollout.window", &window.days, [&window.start, &window.end], &window.zone);
     }
@@ -12,6 +13,33 @@ pub(super) fn check(ctx: &Context<'_>, fleet: &Fleet) {
         for (i, entry) in pool.bridges.scale.iter().flat_map(|scale| &scale.schedule).enumerate() {
             let path = format!("data.pools.{}.bridges.scale.schedule.{i}", pool.name);
             weekly(ctx, &path, &entry.days, [&entry.start, &entry.end], &entry.zone);
+        }
+    }
+}
+
+/// What is read and checked, while nothing acts on it yet: whoever relies on it has to know.
+fn not_yet(ctx: &Context<'_>, fleet: &Fleet) {
+    if fleet.rollout.window.is_some() {
+        ctx.warn(
+            "rollout.window",
+            "the window is not kept yet: what is to be replaced is replaced as soon as nobody is on it",
+            "apply changes of bridges and shards within it",
+        );
+    }
+    if !fleet.rollout.skip.is_empty() {
+        ctx.warn(
+            "rollout.skip",
+            "no cluster is left out yet: those named here get changes as all others do",
+            "name those that shall have them: `apply --cluster NAME`",
+        );
+    }
+    for pool in &fleet.data.pools {
+        if let (Some(_), Replicas::Range { min, .. }) = (&pool.bridges.scale, pool.bridges.replicas) {
+            ctx.warn(
+                &format!("data.pools.{}.bridges.scale", pool.name),
+                format!("the bridges of pool `{}` don't scale yet: there are always {min} of them", pool.name),
+                "let `min` be as many as are needed at the busiest time",
+            );
         }
     }
 }

@@ -20,7 +20,7 @@ pub use data::{
 pub use policy::{Daemon, Monitoring, OnDeadline, OnFailure, Rollout, ShardStrategy, Webhook, Window};
 pub use workload::{CustomFile, EnvValue, FileSource, Image, PullPolicy, ResourceList, Resources, Storage, Workload};
 
-use crate::{ClusterName, EnvName, FleetName, Plane};
+use crate::{ClusterName, EnvName, FleetName, Plane, Renames};
 
 /// Everything that serves one public URL: one fleet file, checked.
 #[derive(Debug, Clone)]
@@ -53,8 +53,8 @@ pub struct Fleet {
     pub monitoring: Monitoring,
     /// Whether NetworkPolicies fence what has no authentication.
     pub network_policy: bool,
-    /// Old names that entries had before (`renamed_from`), as `kind/new` → `old`.
-    pub renames: BTreeMap<String, String>,
+    /// Names in the file of what runs under another one.
+    pub renames: Renames,
 }
 
 impl Fleet {

@@ -51,7 +51,7 @@ pub(crate) struct Shard {
     pub(crate) jicofo: Workload,
     /// What differs in its web servers.
     pub(crate) web: Web,
-    /// The name that this shard had before.
+    /// The name that this shard had before: objects and rooms keep it, so leave this here.
     pub(crate) renamed_from: Option<String>,
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Pool {
     pub(crate) bridges: Bridges,
     /// Its recorders.
     pub(crate) recorders: Recorders,
-    /// The name that this pool had before.
+    /// The name that this pool had before: bridges and recorders keep it, so leave this here.
     pub(crate) renamed_from: Option<String>,
 }
 

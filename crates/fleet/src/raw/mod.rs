@@ -111,7 +111,7 @@ pub(crate) struct Cluster {
     pub(crate) kubeconfig: Option<String>,
     /// The UID of the cluster's `kube-system` namespace; else the one seen at first use is pinned.
     pub(crate) uid: Option<String>,
-    /// The name that this entry had before.
+    /// The name that this entry had before: what runs there keeps it, so leave this here.
     pub(crate) renamed_from: Option<String>,
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use crate::diagnostic::{Label, Problem};
+use crate::renames::{Paths, Renames};
 use crate::source::{Node, Span, Text};
 
 /// Where things come from, and what is wrong with them.
@@ -15,6 +16,10 @@ pub(crate) struct Context<'a> {
     pub(crate) tree: &'a Node,
     /// The merged file.
     json: &'a Json,
+    /// What runs under another name than the file's.
+    pub(crate) renames: &'a Renames,
+    /// Where that is in the file.
+    paths: &'a Paths,
     /// Key path → the variable or flag that set it.
     pub(crate) origins: &'a BTreeMap<String, String>,
     /// The folder that relative paths start at.
@@ -34,13 +39,14 @@ impl<'a> Context<'a> {
         text: &'a Text,
         tree: &'a Node,
         json: &'a Json,
+        (renames, paths): (&'a Renames, &'a Paths),
         origins: &'a BTreeMap<String, String>,
         base: &'a Path,
         env: &'a BTreeMap<String, String>,
     ) -> Self {
         let (problems, doubts) = (RefCell::default(), RefCell::default());
         let (files, looked_for) = (RefCell::default(), RefCell::default());
-        Self { text, tree, json, origins, base, env, problems, doubts, files, looked_for }
+        Self { text, tree, json, renames, paths, origins, base, env, problems, doubts, files, looked_for }
     }
 
     /// Notes a problem.
@@ -91,6 +97,7 @@ impl<'a> Context<'a> {
 
     /// The value under that key path, or the nearest thing around it that the file says.
     pub(crate) fn label(&self, path: &str) -> Option<Label> {
+        let path = &*self.paths.written(path);
         let outside = self.origins.iter().find(|(set, _)| path == set.as_str() || path.starts_with(&format!("{set}.")));
         if let Some((_, name)) = outside {
             return Some(Text::new(name.clone(), "").bare_label(Span::default()));
@@ -101,7 +108,7 @@ impl<'a> Context<'a> {
 
     /// The key itself at that key path.
     pub(crate) fn key_label(&self, path: &str) -> Option<Label> {
-        Some(self.text.label(self.find(path, true)?))
+        Some(self.text.label(self.find(&self.paths.written(path), true)?))
     }
 
     fn find(&self, path: &str, key: bool) -> Option<Span> {
@@ -133,17 +140,25 @@ impl<'a> Context<'a> {
         self.keys(path).into_iter().chain(merged.into_iter().flatten().map(|(name, _)| name.clone())).collect()
     }
 
-    /// The keys under that path in the file's order.
+    /// The keys under that path in the file's order; of entries with another name than the file's, that name.
     pub(crate) fn keys(&self, path: &str) -> Vec<String> {
         let mut node = self.tree;
-        for part in path.split('.') {
+        let written = self.paths.written(path);
+        for part in written.split('.') {
             match node.entry(part) {
                 Some((_, inner)) => node = inner,
                 None => return Vec::new(),
             }
         }
         match &node.kind {
-            crate::source::Kind::Mapping(entries) => entries.iter().map(|(key, _)| key.text.clone()).collect(),
+            crate::source::Kind::Mapping(entries) => {
+                let around = format!("{}.", self.paths.kept(&written));
+                let kept = |key: &str| {
+                    let path = self.paths.kept(&format!("{written}.{key}")).into_owned();
+                    path.strip_prefix(&around).unwrap_or(key).to_owned()
+                };
+                entries.iter().map(|(key, _)| kept(&key.text)).collect()
+            }
             _ => Vec::new(),
         }
     }

@@ -87,7 +87,7 @@ fn build(ctx: &Context<'_>, raw: &raw::Fleet, env: &Environment) -> Option<Fleet
         daemon,
         monitoring: policy::monitoring(&raw.monitoring),
         network_policy: raw.network_policy.unwrap_or(true),
-        renames: renames(raw),
+        renames: ctx.renames.clone(),
     };
     // Nobody can say what an image reads that is not known.
     let (shards, pools) = (&fleet.control.shards, &fleet.data.pools);
@@ -182,16 +182,6 @@ fn domains(ctx: &Context<'_>, raw: &raw::Domains) -> Domains {
         guest: pick("guest", &raw.guest, images.guest),
         hidden: pick("hidden", &raw.hidden, images.hidden),
     }
-}
-
-fn renames(raw: &raw::Fleet) -> BTreeMap<String, String> {
-    let clusters = raw.clusters.iter().flatten().map(|(name, c)| ("cluster", name, &c.renamed_from));
-    let shards = raw.control.iter().filter_map(|c| c.shards.as_ref()).flatten();
-    let shards = shards.map(|(name, shard)| ("shard", name, &shard.renamed_from));
-    let pools = raw.data.iter().filter_map(|data| data.pools.as_ref()).flatten();
-    let pools = pools.map(|(name, pool)| ("pool", name, &pool.renamed_from));
-    let all = clusters.chain(shards).chain(pools);
-    all.filter_map(|(kind, name, old)| Some((format!("{kind}/{name}"), old.clone()?))).collect()
 }
 
 /// A value that is a name.

@@ -361,6 +361,9 @@ fn lacking(value: &mut Json, schema: &Json, path: &str, found: &mut Vec<Missing>
             // One form of several is told by its keys; the only one there is can wait for them.
             let readable = found.len() == before || choices.len() == 1;
             map.retain(|key, value| {
+                if !is_collection(value) {
+                    return true;
+                }
                 let inner = choice["properties"].get(key).unwrap_or(&choice["additionalProperties"]);
                 !inner.is_object() || lacking(value, inner, &join(path, key), found)
             });
@@ -370,10 +373,16 @@ fn lacking(value: &mut Json, schema: &Json, path: &str, found: &mut Vec<Missing>
             let Some(choice) = choices.iter().find(|choice| has_type(choice, "array")) else { return true };
             let each = items.iter_mut().enumerate();
             // Without one of its items a list would mean something else.
+            let each = each.filter(|(_, item)| is_collection(item));
             each.fold(true, |all, (i, item)| lacking(item, &choice["items"], &join(path, &i.to_string()), found) && all)
         }
         _ => true,
     }
+}
+
+/// Only what has entries can lack one.
+const fn is_collection(value: &Json) -> bool {
+    matches!(value, Json::Object(_) | Json::Array(_))
 }
 
 /// One step of a key path that was not written in the file: the key that a variable's part means there, and whether

@@ -220,7 +220,7 @@ fn matters(state: &State, time: Timestamp) -> BTreeMap<Matter, Vec<String>> {
     }
     for slot in &state.endpoints {
         if let Endpoint::Stale { why, .. } = &slot.endpoint {
-            all.insert(Matter::EndpointStale(slot.shard.clone(), slot.slot), vec![why.clone()]);
+            all.insert(Matter::EndpointStale(slot.shard.clone(), slot.slot), vec![why.to_string()]);
         }
     }
     for fight in &state.fighting {

@@ -56,15 +56,47 @@ struct Bad {
     told: bool,
 }
 
-/// Reads a fleet file for the first time.
-///
-/// # Errors
-/// Every problem of the file.
-pub(super) fn first(source: Source, clock: Clock) -> Result<(Watcher, watch::Receiver<Intake>), Report> {
-    let (files, result) = read(&source, Files::of(BTreeSet::from([source.fleet.path.clone()])));
-    let (loaded, handover) = result?;
-    let (told, intake) = watch::channel(Intake { loaded: Arc::new(loaded), handover, refused: None });
-    Ok((Watcher { good: files.digest(), source, clock, told, files, bad: None }, intake))
+/// A fleet file that has not made sense yet.
+pub(crate) struct First {
+    source: Source,
+    clock: Clock,
+    files: Files,
+}
+
+impl First {
+    pub(crate) fn new(source: Source, clock: Clock) -> Self {
+        let files = Files::of(BTreeSet::from([source.fleet.path.clone()]));
+        Self { source, clock, files }
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Every problem of the file, and what is to be read once more when it has changed.
+    pub(super) fn read(self) -> Result<(Watcher, watch::Receiver<Intake>), (Report, Self)> {
+        let Self { source, clock, files } = self;
+        let (files, result) = read(&source, files);
+        let (loaded, handover) = match result {
+            Ok(read) => read,
+            Err(report) => return Err((report, Self { source, clock, files })),
+        };
+        let (told, intake) = watch::channel(Intake { loaded: Arc::new(loaded), handover, refused: None });
+        Ok((Watcher { good: files.digest(), source, clock, told, files, bad: None }, intake))
+    }
+
+    /// Until it, or something that it names, has another content; tells whenever that was looked for.
+    pub(super) async fn changed(&mut self, looked: impl Fn()) {
+        let mut pause = POLL;
+        loop {
+            sleep(pause).await;
+            looked();
+            pause = match self.files.look() {
+                Look::Same => POLL,
+                Look::Moving => SOON,
+                Look::Changed => return,
+            };
+        }
+    }
 }
 
 /// Which files matter is known when they were read; that they are what was read, when they are read again.
@@ -158,7 +190,7 @@ impl Watcher {
     }
 }
 
-fn problems(report: &Report) -> Vec<String> {
+pub(super) fn problems(report: &Report) -> Vec<String> {
     report.problems.iter().filter(|problem| problem.severity == Severity::Error).map(in_a_line).collect()
 }
 
@@ -215,7 +247,8 @@ data: { pools: { main: { cluster: hq, bridges: { replicas: 1 } } } }
                 path
             });
             let fleet = Input { path: folder.path().join("fleet.yaml"), ..Input::default() };
-            let (watcher, intake) = first(Source { fleet, handover }, clock()).unwrap();
+            let (watcher, intake) =
+                First::new(Source { fleet, handover }, clock()).read().unwrap_or_else(|_| panic!("it makes sense"));
             Self { folder, intake, _task: AbortOnDropHandle::new(tokio::spawn(watcher.run())) }
         }
 
@@ -310,7 +343,7 @@ data: { pools: { main: { cluster: hq, bridges: { replicas: 1 } } } }
         link("..data/meet.env", "meet.env");
         let (watcher, mut intake) = {
             let fleet = Input { path: at("fleet.yaml"), ..Input::default() };
-            first(Source { fleet, handover: None }, clock()).unwrap()
+            First::new(Source { fleet, handover: None }, clock()).read().unwrap_or_else(|_| panic!("it makes sense"))
         };
         let _task = AbortOnDropHandle::new(tokio::spawn(watcher.run()));
         link("..2", "..data_tmp");

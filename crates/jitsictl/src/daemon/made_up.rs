@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cluster::Lifetime;
 use fleet::{Index, Plane, Slot};
 use jiff::Timestamp;
-use manifest::{Endpoint, Kind, Target, UnitId};
+use manifest::{Endpoint, Kind, PendingReason, Target, UnitId};
 use orchestrator::daemon::{
     ClusterState, Counters, EndpointState, Fighting, Intake, IntentState, Link, PlaneState, Refused, RoundEnd, State,
 };
@@ -116,7 +116,7 @@ pub(super) fn bad() -> State {
     let why = "the Lease can't be renewed: no answer".to_owned();
     state.planes.insert(Plane::Data, PlaneState::Frozen { why: why.clone(), since: earlier(30) });
     state.intent.refused = Some(Refused { since: earlier(60), problems: vec!["unknown key `shardz`".into()] });
-    state.endpoints[0].endpoint = Endpoint::Stale { last: target(), why: "the Service is gone".into() };
+    state.endpoints[0].endpoint = Endpoint::Stale { last: target(), why: PendingReason::NoService };
     state.fighting.push(Fighting {
         cluster: fra.clone(),
         object: "Service media/meet-jvb-eu-0".into(),

@@ -6,6 +6,7 @@
 //! alerts    what a human must know ──► webhook
 //! tale      notices as log lines
 //! ask       the other side of /state, for `jitsictl status`
+//! waiting   what is told before a fleet file makes sense
 //! ```
 
 mod alerts;
@@ -17,6 +18,7 @@ mod kubeconfigs;
 #[cfg(test)]
 mod made_up;
 mod tale;
+mod waiting;
 mod webhook;
 #[cfg(test)]
 mod whole;
@@ -40,7 +42,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::http::{About, Pages};
 pub(crate) use self::intake::Source;
-use self::intake::Watcher;
+use self::intake::{First, Watcher};
+use self::waiting::Waiting;
 use crate::Exit;
 
 /// When it was told to stop, the daemon has ended by then: its own deadlines are shorter.
@@ -56,15 +59,61 @@ impl Followed {
     /// Reads it.
     ///
     /// # Errors
-    /// Every problem of it.
-    pub(crate) fn new(source: Source, clock: clock::Clock) -> Result<Self, Report> {
-        let (watcher, intake) = intake::first(source, clock)?;
-        Ok(Self { watcher, intake })
+    /// Every problem of it, and what waits for it to change.
+    pub(crate) fn new(source: Source, clock: clock::Clock) -> Result<Self, (Report, Unread)> {
+        let unread = Unread { first: First::new(source, clock.clone()), clock };
+        unread.read()
     }
 
     /// As it was when it was read.
     pub(crate) fn loaded(&self) -> Arc<Loaded> {
         Arc::clone(&self.intake.borrow().loaded)
+    }
+}
+
+/// A fleet file that makes no sense yet.
+pub(crate) struct Unread {
+    first: First,
+    clock: clock::Clock,
+}
+
+impl Unread {
+    fn read(self) -> Result<Followed, (Report, Self)> {
+        let Self { first, clock } = self;
+        match first.read() {
+            Ok((watcher, intake)) => Ok(Followed { watcher, intake }),
+            Err((report, first)) => Err((report, Self { first, clock })),
+        }
+    }
+
+    /// Waits until it does, and tells whoever asks meanwhile. None if it was told to stop before.
+    pub(crate) async fn awaited(
+        mut self,
+        mut report: Report,
+        holder: &str,
+        listener: &Arc<TcpListener>,
+        signals: &mut (impl Stream<Item = ()> + Unpin),
+    ) -> Option<Followed> {
+        let waiting = Arc::new(Waiting::new(self.clock.clone()));
+        let about = About { name: holder.to_owned(), version: env!("CARGO_PKG_VERSION") };
+        let stop = CancellationToken::new();
+        let pages = Pages::new(Arc::clone(&waiting), about, self.clock.clone(), Duration::ZERO, stop);
+        let pages = Arc::new(pages);
+        let heard = Arc::clone(&pages);
+        let _heard = AbortOnDropHandle::new(tokio::spawn(async move { heard.listen_to_loop().await }));
+        let _served = AbortOnDropHandle::new(tokio::spawn(http::listen(Arc::clone(listener), pages)));
+        loop {
+            waiting.looked(Some(&report));
+            tokio::select! {
+                biased;
+                _ = signals.next() => return None,
+                () = self.first.changed(|| waiting.looked(None)) => {}
+            }
+            (report, self) = match self.read() {
+                Ok(followed) => return Some(followed),
+                Err(again) => again,
+            };
+        }
     }
 }
 
@@ -77,7 +126,7 @@ pub(crate) struct Surroundings {
     /// How they are reached.
     pub(crate) poster: reqwest::Client,
     /// Where the HTTP side is reached.
-    pub(crate) listener: TcpListener,
+    pub(crate) listener: Arc<TcpListener>,
 }
 
 /// Keeps a fleet until it is told to stop.

@@ -155,7 +155,9 @@ async fn whole(log: Log) {
     let (planes, holder, pace) = (BTreeSet::new(), "jitsictl-0".to_owned(), Pace::default());
     let options = DaemonOptions { place, planes, holder: holder.clone(), pace };
     let input = Input { path: folder.path().join("fleet.yaml"), env, overrides: Vec::new() };
-    let (watcher, intake) = intake::first(intake::Source { fleet: input, handover: None }, clock.clone()).unwrap();
+    let (watcher, intake) = intake::First::new(intake::Source { fleet: input, handover: None }, clock.clone())
+        .read()
+        .unwrap_or_else(|(report, _)| panic!("{report:?}"));
     let (_credentials, credentials) = watch::channel(Generations::new());
     let stop = CancellationToken::new();
     let (handle, work) = daemon(intake, credentials, options, stop.clone());

@@ -138,7 +138,9 @@ pub(crate) fn endpoints(endpoints: &[EndpointStatus]) -> Vec<Notice> {
             Endpoint::Pending { why: PendingReason::Allocating } => {
                 "ask the load balancer's provider, or expose XMPP in another way (control.xmpp.expose)"
             }
-            Endpoint::Pending { why: PendingReason::NoService } => "apply the control plane first",
+            Endpoint::Pending { why: PendingReason::NoService | PendingReason::NodePort(_) } => {
+                "apply the control plane first"
+            }
             Endpoint::Pending { why: PendingReason::Forbidden(_) } => {
                 "give the user of that context the right to read it"
             }

@@ -115,8 +115,9 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        let block = self.place != Place::Root && is_block(text);
-        self.leaf(|out, depth| if block { literal(out, text, depth) } else { quoted_or_plain(out, text) });
+        let seen = seen(text);
+        let block = seen & LINE_END != 0 && self.place != Place::Root && is_block(text);
+        self.leaf(|out, depth| if block { literal(out, text, depth) } else { quoted_or_plain(out, text, seen) });
         Ok(())
     }
 
@@ -171,7 +172,7 @@ impl Visitor<'_> for Key<'_> {
 
     fn visit_str<E>(self, key: &str) -> Result<(), E> {
         begin(self.out, self.first, self.own_line, self.depth);
-        quoted_or_plain(self.out, key);
+        quoted_or_plain(self.out, key, seen(key));
         self.out.push(':');
         Ok(())
     }
@@ -196,13 +197,15 @@ impl<'de> DeserializeSeed<'de> for Item<'_> {
 }
 
 fn indent(out: &mut String, depth: usize) {
-    for _ in 0..depth {
-        out.push_str("  ");
+    const BLANKS: &str = "                                ";
+    match BLANKS.get(..2 * depth) {
+        Some(blanks) => out.push_str(blanks),
+        None => out.extend(std::iter::repeat_n("  ", depth)),
     }
 }
 
-fn quoted_or_plain(out: &mut String, text: &str) {
-    if is_plain(text) {
+fn quoted_or_plain(out: &mut String, text: &str, seen: u8) {
+    if is_plain(text, seen) {
         out.push_str(text);
     } else {
         quoted(out, text);
@@ -210,32 +213,48 @@ fn quoted_or_plain(out: &mut String, text: &str) {
 }
 
 /// Whether no reader could take the bare text for anything but itself.
-fn is_plain(text: &str) -> bool {
+fn is_plain(text: &str, seen: u8) -> bool {
     let bytes = text.as_bytes();
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
     // A number, a tag, an anchor, a merge key or a document marker begins with something else.
-    if !(first.is_ascii_alphabetic() || *first == b'/') || matches!(last, b' ' | b':') {
-        return false;
-    }
-    bytes.iter().all(|byte| HARMLESS[usize::from(*byte)])
-        && !bytes.windows(2).any(|pair| pair == b": ")
+    (first.is_ascii_alphabetic() || *first == b'/')
+        && !matches!(last, b' ' | b':')
+        && seen & (HARMFUL | LINE_END) == 0
+        && (seen != COLON | BLANK || !text.contains(": "))
         && !is_word_with_meaning(text)
 }
 
-/// Bytes that mean nothing inside of a bare text. A table, since nearly every byte that is written is looked up.
-const HARMLESS: [bool; 256] = {
-    let mut table = [false; 256];
+/// A byte that means something inside of a bare text.
+const HARMFUL: u8 = 1;
+/// The end of a line.
+const LINE_END: u8 = 2;
+/// A colon, which means something before a blank.
+const COLON: u8 = 4;
+const BLANK: u8 = 8;
+
+/// What there is in a text. Nearly every byte that is written is looked at here, once, and without a way out of the loop.
+fn seen(text: &str) -> u8 {
+    text.bytes().fold(0, |seen, byte| seen | CLASSES[usize::from(byte)])
+}
+
+const CLASSES: [u8; 256] = {
+    let mut table = [HARMFUL; 256];
     let mut byte = 0;
     while byte < 128 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        if (byte as u8).is_ascii_alphanumeric() {
+            table[byte] = 0;
+        }
         byte += 1;
     }
-    let others = b" -_./:@+=()$%*~,;<>^";
+    let others = b"-_./@+=()$%*~,;<>^";
     let mut at = 0;
     while at < others.len() {
-        table[others[at] as usize] = true;
+        table[others[at] as usize] = 0;
         at += 1;
     }
+    table[b'\n' as usize] = LINE_END;
+    table[b':' as usize] = COLON;
+    table[b' ' as usize] = BLANK;
     table
 };
 
@@ -272,12 +291,11 @@ const fn is_printable(char: char) -> bool {
     )
 }
 
-/// Whether a text reads best as a literal block, and survives it.
+/// Whether a text with line ends reads best as a literal block, and survives it.
 fn is_block(text: &str) -> bool {
     let Some(first) = text.bytes().next() else { return false };
     // Readers guess the depth from the first line, and disagree about lines of nothing but blanks.
-    text.contains('\n')
-        && !matches!(first, b' ' | b'\t' | b'\n')
+    !matches!(first, b' ' | b'\t' | b'\n')
         && text.chars().all(|char| matches!(char, '\n' | '\t' | ' '..='~') || is_printable(char))
         && text.split('\n').all(|line| line.is_empty() || !line.trim_matches([' ', '\t']).is_empty())
 }

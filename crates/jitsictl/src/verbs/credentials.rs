@@ -10,7 +10,8 @@ use orchestrator::Place;
 use crate::{
     Error, Exit, Notice,
     cli::Credentials,
-    context::{Context, USER_AGENT, named_clusters},
+    context::{Context, USER_AGENT, named_cluster},
+    desired::everything,
     file,
     print::yaml,
     verbs::rbac,
@@ -27,10 +28,10 @@ pub(super) fn run(context: &Context, arguments: &Credentials) -> Result<Exit, Er
         return Err(Error::usage("a token lasts for ten minutes at least", "pass --duration 10m or more"));
     }
     let loaded = context.load()?;
-    named_clusters(&loaded, std::slice::from_ref(name))?;
+    let name = &named_cluster(&loaded, name)?;
     let fleet = &loaded.fleet;
     let planes = rbac::planes(arguments.plane);
-    let grants = rbac::granted(fleet, &rbac::everything(fleet), &planes, name, None);
+    let grants = rbac::granted(fleet, &everything(fleet), &planes, name, None);
     let (Some(grants), Some(spec)) = (grants, fleet.clusters.get(name)) else {
         let message = format!("nothing is needed in cluster {name}");
         return Err(Error::usage(message, "`jitsictl rbac` shows what is needed where; look at --plane"));

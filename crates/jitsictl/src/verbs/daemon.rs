@@ -1,6 +1,6 @@
 //! `jitsictl daemon`: keeps the fleet as its file says, until it is told to stop.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
 use cluster::Proxies;
 use orchestrator::Place;
@@ -21,12 +21,16 @@ pub(super) fn run(context: &Context, arguments: &Daemon) -> Result<Exit, Error> 
     let connector = cluster::Connector::Kubeconfigs(Box::new(kubeconfigs.clone()));
     let place = Place::real(connector, context.environment.proxies(), crate::context::USER_AGENT.to_owned());
     let source = Source { fleet: context.input(context.path()), handover: arguments.handover.clone() };
-    let followed = Followed::new(source, place.clock.clone()).map_err(|report| {
-        context.report(&report);
-        Error::Fleet
-    })?;
-    let loaded = followed.loaded();
-    context.report(&fleet::diagnostic::Report::new(loaded.warnings.clone()));
+    let first = Followed::new(source, place.clock.clone());
+    let listen = match (arguments.listen, &first) {
+        (Some(listen), _) => listen,
+        (None, Ok(followed)) => followed.loaded().fleet.daemon.listen,
+        // It is not even known where to tell of it.
+        (None, Err((report, _))) => {
+            context.report(report);
+            return Err(Error::Fleet);
+        }
+    };
     let options = DaemonOptions {
         planes: arguments.plane.map(Into::into).into_iter().collect(),
         holder: arguments.holder.clone().unwrap_or_else(|| holder(context, &place)),
@@ -34,11 +38,20 @@ pub(super) fn run(context: &Context, arguments: &Daemon) -> Result<Exit, Error> 
         place,
     };
     let hooks = hook(arguments)?.into_iter().collect();
-    let listen = arguments.listen.unwrap_or(loaded.fleet.daemon.listen);
     context.wait_for(async {
-        let (listener, poster) = (bind(listen).await?, poster(&options.place.proxies)?);
+        let mut signals = signals()?;
+        let poster = poster(&options.place.proxies)?;
+        let listener = bind(listen).await?;
+        let followed = match first {
+            Ok(followed) => followed,
+            Err((report, unread)) => match unread.awaited(report, &options.holder, &listener, &mut signals).await {
+                Some(followed) => followed,
+                None => return Ok(Exit::Converged),
+            },
+        };
+        context.report(&fleet::diagnostic::Report::new(followed.loaded().warnings.clone()));
         let around = Surroundings { kubeconfigs, hooks, poster, listener };
-        Ok(daemon::run(followed, options, around, signals()?).await)
+        Ok(daemon::run(followed, options, around, signals).await)
     })?
 }
 
@@ -69,7 +82,7 @@ fn secret(path: &Path) -> Result<SecretString, Error> {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+async fn bind(address: SocketAddr) -> Result<Arc<TcpListener>, Error> {
     let failed = |error: std::io::Error| {
         let message = format!("cannot listen on {address}: {error}");
         Error::failed(message, "name another address with --listen, or `daemon.listen` in the fleet file")
@@ -77,7 +90,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     tracing::info!(%address, "listening");
-    Ok(listener)
+    Ok(Arc::new(listener))
 }
 
 /// Follows no redirect: what is posted is for one receiver.

@@ -18,7 +18,9 @@ mod sandbox;
 mod schema;
 mod status;
 
-pub use render::{Rendered, rendered, yaml};
+pub use render::{Rendered, yaml};
+
+pub use crate::desired::rendered;
 
 use crate::{
     Error, Exit,

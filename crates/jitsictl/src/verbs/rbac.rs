@@ -3,15 +3,15 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use cluster::rights::{self, Account, Grant, Grants};
-use fleet::{ClusterName, Fleet, Plane, Slot, XmppExpose};
-use manifest::{Desired, Target};
+use fleet::{ClusterName, Fleet, Plane};
+use manifest::Desired;
 use serde_json::{Value as Json, json};
 
-use super::rendered;
 use crate::{
     Error, Exit,
-    cli::{AccountArg, EndpointArg, PlaneArg, Rbac},
+    cli::{AccountArg, PlaneArg, Rbac},
     context::{Context, named_clusters},
+    desired::everything,
     print::yaml,
 };
 
@@ -53,30 +53,6 @@ pub(super) fn granted(
     let account =
         account.map(|AccountArg { namespace, name }| Account { namespace: namespace.clone(), name: name.clone() });
     (!rights.is_empty()).then(|| rights::grants(fleet, planes, cluster, &rights, account))
-}
-
-/// The fleet as it is rendered once every address is known.
-pub(crate) fn everything(fleet: &Fleet) -> Desired {
-    let slots = fleet.control.shards.keys().flat_map(|shard| Slot::ALL.map(|slot| (shard.clone(), slot)));
-    let endpoints: Vec<EndpointArg> =
-        slots.map(|(shard, slot)| EndpointArg { target: target(fleet, &shard, slot), shard, slot }).collect();
-    rendered(fleet, &endpoints)
-}
-
-/// An address of the kind that the slot will have. A load balancer may turn out to be either: addresses take more.
-fn target(fleet: &Fleet, shard: &fleet::ShardName, slot: Slot) -> Target {
-    let some_ip = || Target::Ips { ips: vec![std::net::Ipv4Addr::new(192, 0, 2, 1).into()], port: 5222 };
-    let XmppExpose::External(targets) = &fleet.control.xmpp else { return some_ip() };
-    let given = targets.get(shard).and_then(|target| match slot {
-        Slot::A => Some(&target.a),
-        Slot::B => target.b.as_ref(),
-    });
-    match given {
-        Some((host, port)) if host.parse::<std::net::IpAddr>().is_err() => {
-            Target::Host { host: host.clone(), port: *port }
-        }
-        _ => some_ip(),
-    }
 }
 
 fn listed(grants: Option<&Grants>) -> Json {

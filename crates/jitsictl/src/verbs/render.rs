@@ -3,15 +3,16 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use fleet::{ClusterName, Fleet, diagnostic::Report};
-use manifest::{Allocations, Desired, Endpoint, Manifest, Part, SecretRef, Surroundings, Unit};
+use fleet::{ClusterName, diagnostic::Report};
+use manifest::{Manifest, Part, SecretRef, Unit};
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::{
     Error, Exit,
-    cli::{EndpointArg, Render},
+    cli::Render,
     context::{Context, named_clusters},
+    desired::rendered,
     load,
     print::yaml,
 };
@@ -68,25 +69,16 @@ pub(super) fn run(context: &Context, arguments: &Render) -> Result<Exit, Error> 
         let chunks: Vec<_> = objects.chunks(16).collect();
         manifest::parallel::stream(
             &chunks,
-            |chunk| yaml(chunk.iter().copied()),
+            |chunk, text: &mut String| {
+                text.clear();
+                write_yaml(text, chunk.iter().copied());
+            },
             |text| context.printer.bytes(text.as_bytes()),
         )?;
     }
+    // The process ends: taking a large fleet apart piece by piece is time that nobody needs.
+    std::mem::forget((desired, loaded));
     Ok(Exit::Converged)
-}
-
-/// Renders both planes with fresh numbers; endpoints that are not given are pending.
-#[must_use]
-pub fn rendered(fleet: &Fleet, endpoints: &[EndpointArg]) -> Desired {
-    let allocations = Allocations::default().extended(fleet);
-    let mut surroundings = Surroundings::default();
-    for given in endpoints {
-        let slots = surroundings.endpoints.entry(given.shard.clone()).or_default();
-        slots.insert(given.slot, Endpoint::Known(given.target.clone()));
-    }
-    let mut units = control_plane::render(fleet, &allocations);
-    units.extend(data_plane::render(fleet, &allocations, &surroundings));
-    Desired::new(units)
 }
 
 /// By its name as people read it, or by its label.
@@ -107,10 +99,12 @@ fn listed<'a>(unit: &Unit, manifest: &'a Manifest) -> Rendered<'a> {
 /// The objects as one YAML stream, each with its cluster and unit above it.
 pub fn yaml<'a>(objects: impl IntoIterator<Item = (&'a Unit, &'a Manifest)>) -> String {
     let mut out = String::with_capacity(1 << 16);
-    for (unit, manifest) in objects {
-        document(&mut out, unit, manifest);
-    }
+    write_yaml(&mut out, objects);
     out
+}
+
+fn write_yaml<'a>(out: &mut String, objects: impl IntoIterator<Item = (&'a Unit, &'a Manifest)>) {
+    objects.into_iter().for_each(|(unit, manifest)| document(out, unit, manifest));
 }
 
 fn document(out: &mut String, unit: &Unit, manifest: &Manifest) {

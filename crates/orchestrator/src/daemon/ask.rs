@@ -11,6 +11,7 @@ use jitsi_api::haproxy::Console;
 use jitsi_api::{Line, jicofo};
 use plan::{Given, Known, Seen, SlotView, Source};
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::execute::DAEMON_DEADLINE;
@@ -83,7 +84,7 @@ pub(crate) trait Asking<V>: Send + 'static {
 async fn ask_on<V: PartialEq>(mut asking: impl Asking<V>, answer: Arc<Mutex<Known<V>>>, mut manner: Manner) {
     loop {
         let now = asking.ask(manner.clock.now()).await;
-        let pace = *manner.pace.borrow_and_update();
+        let mut pace = *manner.pace.borrow_and_update();
         let differs = {
             let mut last = answer.lock().unwrap_or_else(PoisonError::into_inner);
             let differs = match (&*last, &now) {
@@ -99,10 +100,14 @@ async fn ask_on<V: PartialEq>(mut asking: impl Asking<V>, answer: Arc<Mutex<Know
         } else if pace <= SOON {
             manner.again.notify_one();
         }
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep(pace) => {}
-            changed = manner.pace.changed() => if changed.is_err() { return },
+        let heard = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                () = sleep_until(heard + pace) => break,
+                changed = manner.pace.changed() => if changed.is_err() { return },
+            }
+            pace = *manner.pace.borrow_and_update();
         }
     }
 }

@@ -29,8 +29,9 @@ const TIRED: Duration = Duration::from_secs(60);
 /// So long the picture of a connection before stays in force while that of a new one is made.
 const HAND_OVER: Duration = Duration::from_secs(30);
 
-/// A certificate that a credentials program gave is renewed so long before its end.
-const RENEWAL: Duration = Duration::from_secs(60);
+/// A certificate that a credentials program gave is renewed so long before its end: in the last minute, in which the
+/// program is asked for another one.
+const RENEWAL: Duration = Duration::from_secs(50);
 
 /// A cluster that answered, and what it holds.
 pub(crate) struct Up {
@@ -331,7 +332,7 @@ async fn refused(mut times: watch::Receiver<u64>, earliest: Option<Instant>) {
 /// once a minute.
 fn lasting(now: Timestamp, ends: Timestamp) -> Duration {
     let left = Duration::try_from(ends.duration_since(now)).unwrap_or_default();
-    left.saturating_sub(RENEWAL).max(RENEWAL)
+    left.saturating_sub(RENEWAL).max(TIRED)
 }
 
 #[cfg(test)]
@@ -339,15 +340,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_is_renewed_a_minute_before_its_end_and_never_twice_in_a_minute() {
+    fn a_certificate_is_renewed_in_its_last_minute_and_never_twice_in_a_minute() {
         let now: Timestamp = "2026-01-01T10:00:00Z".parse().unwrap();
-        for (ends, minutes) in [
-            ("2026-01-01T11:00:00Z", 59),
-            ("2026-01-01T10:01:30Z", 1),
-            ("2026-01-01T10:00:00Z", 1),
-            ("2025-01-01T10:00:00Z", 1),
+        for (ends, seconds) in [
+            ("2026-01-01T11:00:00Z", 3550),
+            ("2026-01-01T10:01:30Z", 60),
+            ("2026-01-01T10:00:00Z", 60),
+            ("2025-01-01T10:00:00Z", 60),
         ] {
-            assert_eq!(lasting(now, ends.parse().unwrap()), Duration::from_secs(minutes * 60), "{ends}");
+            assert_eq!(lasting(now, ends.parse().unwrap()), Duration::from_secs(seconds), "{ends}");
         }
     }
 }

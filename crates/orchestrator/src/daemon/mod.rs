@@ -13,6 +13,7 @@ mod guard;
 mod herald;
 mod leases;
 mod link;
+mod patience;
 mod run;
 mod senses;
 mod share;
@@ -59,7 +60,7 @@ pub struct Pace {
     pub debounce: Duration,
     /// A jicofo, bridge or recorder is asked this often while nothing is under way.
     pub ask: Duration,
-    /// And this often while something is.
+    /// And this often while something is; from then on ever more rarely, as long as nothing moves.
     pub ask_soon: Duration,
     /// A round comes at least this often.
     pub round: Duration,

@@ -49,10 +49,26 @@ impl State {
         let hash = manifest::short_hash(&intake.loaded.intent_text);
         Self {
             fleet: intake.loaded.fleet.name.to_string(),
-            started: now,
-            as_of: now,
             intent: IntentState { hash, since: now, refused: intake.refused.clone() },
             planes: planes.iter().map(|plane| (*plane, PlaneState::Starting)).collect(),
+            ..Self::nothing(now)
+        }
+    }
+
+    /// Of one that has not had a fleet file that makes sense: it knows of no fleet.
+    #[must_use]
+    pub fn without_intent(refused: Refused, now: Timestamp) -> Self {
+        let intent = IntentState { hash: String::new(), since: now, refused: Some(refused) };
+        Self { intent, ..Self::nothing(now) }
+    }
+
+    const fn nothing(now: Timestamp) -> Self {
+        Self {
+            fleet: String::new(),
+            started: now,
+            as_of: now,
+            intent: IntentState { hash: String::new(), since: now, refused: None },
+            planes: BTreeMap::new(),
             clusters: BTreeMap::new(),
             status: None,
             endpoints: Vec::new(),

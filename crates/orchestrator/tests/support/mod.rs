@@ -77,13 +77,18 @@ pub(crate) fn load(text: &str) -> Arc<Loaded> {
 
 impl Site {
     pub(crate) async fn new() -> Self {
+        Self::with(false, Timing::real()).await
+    }
+
+    /// With the Gateway API and Prometheus' operator installed, or without.
+    pub(crate) async fn with(custom_kinds: bool, timing: Timing) -> Self {
         let clock = Clock::starting_at("2026-11-22T10:00:00Z".parse().unwrap());
         let options = SandboxOptions {
             clusters: CLUSTERS.map(str::to_owned).to_vec(),
-            timing: Timing::real(),
+            timing,
             clock: clock.clone(),
             seed: 7,
-            custom_kinds: false,
+            custom_kinds,
         };
         let sandbox = Sandbox::start(options).await.unwrap();
         for cluster in CLUSTERS {
@@ -196,6 +201,17 @@ impl Site {
             format!("{} {}{sub}", line.verb, line.resource)
         };
         log.since(mark).iter().filter(|entry| entry.line.user_agent.starts_with("jitsictl")).map(line).collect()
+    }
+
+    /// How often daemons opened a connection to each pod of a cluster since a mark.
+    pub(crate) fn connected(&self, cluster: &str, mark: usize) -> BTreeMap<String, usize> {
+        let mut pods = BTreeMap::new();
+        for entry in self.sandbox.requests(cluster).unwrap().since(mark) {
+            if entry.line.subresource.as_deref() == Some("portforward") {
+                *pods.entry(entry.line.name.clone().unwrap_or_default()).or_default() += 1;
+            }
+        }
+        pods
     }
 
     pub(crate) fn mark(&self, cluster: &str) -> usize {

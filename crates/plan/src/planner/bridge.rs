@@ -2,13 +2,12 @@
 //! time.
 
 use fleet::{ClusterName, Index, PoolName};
-use manifest::{Names, ObjectRef, Unit, UnitId};
+use manifest::{ObjectRef, Unit, UnitId};
 
 use super::Draft;
 use super::live::{Presence, none_runs};
-use crate::{
-    BlockedBy, ClusterView, Drain, DrainReason, Given, Known, Live, LivePod, Occupant, PodPhase, Step, Witness,
-};
+use crate::seat::{self, Says, Seat};
+use crate::{BlockedBy, ClusterView, Drain, DrainReason, Given, Known, Live, LivePod, PodPhase, Step, Witness};
 
 /// A bridge or recorder that is to be replaced or removed.
 pub(super) struct Candidate<'a> {
@@ -113,7 +112,7 @@ impl<'a> Draft<'a> {
                 // Its pod is not there yet, or pulls its image.
                 None | Some(PodPhase::Waiting(_)) => was_changed(view, unit),
                 Some(PodPhase::Running | PodPhase::Ready) => {
-                    self.seats(cluster, pool, *index).iter().any(|seat| matches!(seat, Seat::NotListed))
+                    self.seats(cluster, pool, *index).iter().any(|seat| matches!(seat.says, Says::NotListed))
                 }
                 Some(PodPhase::Terminating | PodPhase::Ended) => false,
             };
@@ -180,8 +179,8 @@ impl<'a> Draft<'a> {
                 Presence::Unknown(why.to_owned())
             });
         }
-        if let Some(Seat::Unknown(why)) = seats.iter().find(|seat| matches!(seat, Seat::Unknown(_))) {
-            return Some(Presence::Unknown(why.clone()));
+        if let Some(why) = seats.iter().find_map(Seat::unknown) {
+            return Some(Presence::Unknown(why.to_owned()));
         }
         *turn = Some(unit.clone());
         let own = self.inputs.observed.bridges.get(&(cluster.clone(), pool.clone(), index));
@@ -196,8 +195,13 @@ impl<'a> Draft<'a> {
             self.block(unit, cluster, BlockedBy::Settling { why: "jicofo has not confirmed the drain".to_owned() });
             return None;
         }
+        if let Some(slot) = self.inputs.policy.learnt.confirmed.about_to_join(&pod.uid, &seats) {
+            let why = format!("jicofo of {slot} missed it a moment ago, and it may be about to join");
+            self.block(unit, cluster, BlockedBy::Settling { why });
+            return None;
+        }
         match own {
-            Some(Known::Yes(seen)) if seen.as_of < self.confirmed_at() => {
+            Some(Known::Yes(seen)) if seen.as_of < self.inputs.policy.learnt.confirmed.since(&pod.uid, &seats) => {
                 self.block(
                     unit,
                     cluster,
@@ -230,43 +234,9 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// The moment since which every jicofo is known to have heard of a drain that it shows.
-    fn confirmed_at(&self) -> jiff::Timestamp {
-        let observed = self.inputs.observed;
-        observed
-            .slots
-            .values()
-            .chain(observed.former.values())
-            .filter_map(Known::as_of)
-            .max()
-            .unwrap_or(jiff::Timestamp::MIN)
-    }
-
     /// What each slot that should know the bridge of that cluster says of it.
     pub(super) fn seats(&self, cluster: &ClusterName, pool: &PoolName, index: Index) -> Vec<Seat> {
-        if self.inputs.policy.witness == Witness::Bridge {
-            return Vec::new();
-        }
-        let observed = self.inputs.observed;
-        let nickname = Names(&self.inputs.fleet.name).bridge_nickname(cluster, pool, index);
-        // A pool that left the file, or the cluster, may have served any shard, also where the control plane has been.
-        let stays = self.inputs.fleet.data.pool(pool).filter(|pool| pool.cluster == *cluster);
-        let serves = |shard: &fleet::ShardName| stays.is_none_or(|pool| pool.shards.contains(shard));
-        let slots = observed.slots.iter().filter(|((shard, _), _)| serves(shard));
-        let slots = slots.map(|((shard, slot), known)| (format!("{shard}-{slot}"), known));
-        let former = observed.former.iter().filter(|_| stays.is_none());
-        let former = former.map(|((place, shard, slot), known)| (format!("{shard}-{slot} in {place}"), known));
-        slots
-            .chain(former)
-            .map(|(slot, known)| match known {
-                Known::Yes(seen) => match seen.value.bridges.get(&nickname) {
-                    Some(occupant) => Seat::Listed(occupant.clone()),
-                    None => Seat::NotListed,
-                },
-                Known::Absent { .. } => Seat::NotListed,
-                Known::Unknown { why } => Seat::Unknown(format!("jicofo of {slot} can't be asked: {why}")),
-            })
-            .collect()
+        seat::seats(self.inputs.fleet, self.inputs.observed, self.inputs.policy.witness, (cluster, pool, index))
     }
 
     fn go(&mut self, candidate: &Candidate<'a>) {
@@ -297,31 +267,4 @@ fn was_changed(view: &ClusterView, unit: &Unit) -> bool {
         let live = view.objects.get(&manifest.object);
         live.and_then(|live| live.body.generation()).is_some_and(|generation| generation > 1)
     })
-}
-
-/// What one slot's jicofo says of a bridge.
-pub(super) enum Seat {
-    /// It lists it.
-    Listed(Occupant),
-    /// It does not.
-    NotListed,
-    /// It can't be asked.
-    Unknown(String),
-}
-
-impl Seat {
-    const fn endpoints(&self) -> u64 {
-        match self {
-            Self::Listed(occupant) => occupant.endpoints,
-            Self::NotListed | Self::Unknown(_) => 0,
-        }
-    }
-
-    const fn confirms_drain(&self) -> bool {
-        match self {
-            Self::Listed(occupant) => occupant.draining,
-            Self::NotListed => true,
-            Self::Unknown(_) => false,
-        }
-    }
 }

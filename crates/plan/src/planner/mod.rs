@@ -5,15 +5,15 @@ mod live;
 mod prune;
 mod wiring;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use fleet::{ClusterName, Fleet};
 use jiff::Timestamp;
-use manifest::{Desired, ObjectRef, Part, PendingReason, Unit, UnitId};
+use manifest::{Desired, Manifest, ObjectRef, Part, PendingReason, Unit, UnitId, parallel};
 
 use crate::{
-    BlastRadius, Blocked, BlockedBy, Change, ClusterView, Difference, Forecast, Known, NamespaceState, Observed, Plan,
-    Policy, Record, Step,
+    BlastRadius, Blocked, BlockedBy, Change, ClusterView, Difference, Field, Forecast, Known, NamespaceState, Observed,
+    Plan, Policy, Record, Step,
 };
 
 /// Everything that a plan is made from.
@@ -42,6 +42,7 @@ pub struct Inputs<'a> {
 #[must_use]
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
     let mut draft = Draft::new(inputs);
+    draft.compare();
     for unit in inputs.desired.units.values() {
         draft.unit(unit);
     }
@@ -59,6 +60,8 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
 /// A plan in the making.
 struct Draft<'a> {
     inputs: &'a Inputs<'a>,
+    /// How objects differ that are there.
+    differences: HashMap<&'a ObjectRef, Vec<Field>>,
     changes: Vec<Change>,
     steps: Vec<Step>,
     blocked: Vec<Blocked>,
@@ -82,9 +85,10 @@ struct Delta {
 }
 
 impl<'a> Draft<'a> {
-    const fn new(inputs: &'a Inputs<'a>) -> Self {
+    fn new(inputs: &'a Inputs<'a>) -> Self {
         Self {
             inputs,
+            differences: HashMap::new(),
             changes: Vec::new(),
             steps: Vec::new(),
             blocked: Vec::new(),
@@ -101,6 +105,17 @@ impl<'a> Draft<'a> {
     fn block(&mut self, unit: &UnitId, cluster: &ClusterName, by: BlockedBy) {
         self.unfinished.insert((unit.plane(), cluster.clone()));
         self.blocked.push(Blocked { unit: unit.clone(), cluster: cluster.clone(), by });
+    }
+
+    /// Compares what is with what should be, on all cores: of a plan that changes nothing this is nearly all.
+    fn compare(&mut self) {
+        let there = |manifest: &'a Manifest| {
+            let live = self.view(&manifest.object.cluster)?.objects.get(&manifest.object)?;
+            Some((manifest, live))
+        };
+        let pairs: Vec<_> = self.inputs.desired.manifests().filter_map(|(_, manifest)| there(manifest)).collect();
+        let fields = parallel::map(&pairs, |(manifest, live)| live.body.lacks(&manifest.body));
+        self.differences = pairs.into_iter().map(|(manifest, _)| &manifest.object).zip(fields).collect();
     }
 
     fn unit(&mut self, unit: &'a Unit) {
@@ -191,8 +206,8 @@ impl<'a> Draft<'a> {
                     self.block(&unit.id, cluster, BlockedBy::Settling { why });
                     continue;
                 }
-                Some(live) => {
-                    let fields = live.body.lacks(&manifest.body);
+                Some(_) => {
+                    let fields = self.differences.remove(&manifest.object).unwrap_or_default();
                     if fields.is_empty() {
                         continue;
                     }

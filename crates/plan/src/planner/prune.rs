@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::{ClusterName, Plane, ShardName, Slot};
-use manifest::{Kind, Names, ObjectRef, Scope, UnitId};
+use manifest::{Kind, Manifest, Names, ObjectRef, Scope, UnitId};
 
 use super::Draft;
 use super::bridge::Candidate;
@@ -71,8 +71,25 @@ impl<'a> Draft<'a> {
         // Never after a partial apply: what replaces these may not be there yet.
         let partial = self.unfinished.contains(&(plane, cluster.clone()));
         for (unit, prunes) in left {
+            let blocked = self.blocked.len();
             self.leaver(cluster, view, unit, prunes, partial);
+            if self.blocked.len() > blocked {
+                self.follow(cluster, view, unit);
+            }
         }
+    }
+
+    /// Keeps what can't go yet as it should be until then: who still needs it must not lose it before.
+    fn follow(&mut self, cluster: &ClusterName, view: &ClusterView, unit: &UnitId) {
+        let stays = self.inputs.policy.removal == Removal::None;
+        let Some(kept) = self.inputs.desired.leaving.get(unit).filter(|_| stays) else { return };
+        let differs = |manifest: &&Manifest| {
+            let live = view.objects.get(&manifest.object);
+            live.is_none_or(|live| !live.deleting && !live.body.lacks(&manifest.body).is_empty())
+        };
+        let here = kept.manifests.iter().filter(|manifest| manifest.object.cluster == *cluster);
+        let objects = here.filter(differs).map(|manifest| manifest.object.clone()).collect();
+        self.apply(unit, cluster, objects);
     }
 
     /// Strikes what is not there any more. What has no UID yet may still be on its way, sent by somebody who has died since;
@@ -203,9 +220,11 @@ impl<'a> Draft<'a> {
             }
             // Where the data plane goes, from everywhere or from this cluster, the shard may stay.
             UnitId::Wiring(..) if !has_media(view) => self.steps.extend(prunes),
-            UnitId::Wiring(_, shard, _) if self.inputs.fleet.control.shards.contains_key(shard) => {
-                let why = "bridges and recorders there go first".to_owned();
-                self.block(unit, cluster, BlockedBy::Settling { why });
+            UnitId::Wiring(_, shard, slot) if self.inputs.fleet.control.shards.contains_key(shard) => {
+                match self.part_from_staying(cluster, view, (shard, *slot)) {
+                    Some(by) => self.block(unit, cluster, by),
+                    None => self.steps.extend(prunes),
+                }
             }
             UnitId::Shard(shard) => self.after_slots(unit, cluster, prunes, |other, _| other == shard),
             UnitId::Web(shard, slot) | UnitId::Wiring(_, shard, slot) => {
@@ -228,7 +247,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether a unit is wanted in that cluster. One of the same name may be wanted elsewhere.
-    fn is_desired(&self, cluster: &ClusterName, unit: &UnitId) -> bool {
+    pub(super) fn is_desired(&self, cluster: &ClusterName, unit: &UnitId) -> bool {
         let wanted = self.inputs.desired.units.get(unit);
         wanted.is_some_and(|unit| unit.manifests.iter().any(|manifest| manifest.object.cluster == *cluster))
     }

@@ -5,7 +5,8 @@ use fleet::{ClusterName, Index, PoolName, ShardName, Slot};
 use manifest::{Names, UnitId};
 
 use super::Draft;
-use crate::{BlockedBy, Given, Known, LivePod, PodPhase, Removal, Step, joining};
+use super::live::Presence;
+use crate::{BlockedBy, BridgeView, ClusterView, Given, Known, Live, LivePod, PodPhase, Removal, Step, joining};
 
 impl<'a> Draft<'a> {
     /// Attaches each running bridge to the slots whose client it lacks, or has to no avail.
@@ -50,7 +51,7 @@ impl<'a> Draft<'a> {
         let inputs = self.inputs;
         let witness = inputs.policy.witness;
         let apart = joining::apart(inputs.fleet, inputs.observed, witness, pool, index, shard, slot);
-        apart.is_some_and(|as_of| inputs.policy.joining.is_stuck(pod, shard, slot, as_of))
+        apart.is_some_and(|as_of| inputs.policy.learnt.joining.is_stuck(pod, shard, slot, as_of))
     }
 
     /// Tells bridges to give up their clients for what this unit leads to. Whether something of that is left to do: a
@@ -82,6 +83,92 @@ impl<'a> Draft<'a> {
             }
         }
         why.map(|why| BlockedBy::Settling { why })
+    }
+
+    /// Tells the bridges of a cluster to give up their clients for a slot that stays, and that no pool there serves any
+    /// more. What of that is left to do.
+    ///
+    /// A bridge that leaves a slot takes those with it whom its jicofo put there, so it leaves when there are none. One
+    /// whom jicofo puts there in that very moment is moved by it to another bridge, as when a bridge is lost.
+    pub(super) fn part_from_staying(
+        &mut self,
+        cluster: &ClusterName,
+        view: &ClusterView,
+        (shard, slot): (&ShardName, Slot),
+    ) -> Option<BlockedBy> {
+        if let Some(by) = self.others_first(cluster, view) {
+            return Some(by);
+        }
+        let id = joining::id(shard, slot);
+        let mut left = None;
+        let owned = view.inventories.get(&fleet::Plane::Data).into_iter().flat_map(|inventory| inventory.units.keys());
+        for unit in owned {
+            let UnitId::Bridge(pool, index) = unit else { continue };
+            let Some((given, pod)) = self.running(cluster, pool, *index) else { continue };
+            let known = self.inputs.observed.bridges.get(&(cluster.clone(), pool.clone(), *index));
+            let Some(bridge) = known.and_then(Known::value).filter(|bridge| bridge.clients.is_some()) else {
+                if pod.phase == PodPhase::Ready {
+                    let why = format!("bridge {pool}/{index} has not said yet whether it is connected to it");
+                    left = left.or(Some(BlockedBy::Settling { why }));
+                }
+                continue;
+            };
+            if bridge.clients.as_ref().is_some_and(|clients| !clients.contains(&id)) {
+                continue;
+            }
+            let by = match self.presence_of_slot_on_bridge((shard, slot), (cluster, pool, *index), bridge) {
+                Presence::Nobody => {
+                    self.detach(pool, *index, &given, shard, slot);
+                    BlockedBy::Settling { why: format!("bridge {pool}/{index} is still connected to it") }
+                }
+                Presence::Somebody(live) => BlockedBy::Participants(live),
+                Presence::Unknown(why) => BlockedBy::NoEvidence { why },
+            };
+            left = match (left, by) {
+                // People are what others want to know of.
+                (None | Some(BlockedBy::Settling { .. }), by) => Some(by),
+                (Some(left), _) => Some(left),
+            };
+        }
+        left
+    }
+
+    /// Bridges that go anyway are seen empty by the jicofo whose client they have; recorders part when their turn comes.
+    fn others_first(&self, cluster: &ClusterName, view: &ClusterView) -> Option<BlockedBy> {
+        let names = Names(&self.inputs.fleet.name);
+        let owned = view.inventories.get(&fleet::Plane::Data)?;
+        let waits = |unit: &UnitId| match unit {
+            UnitId::Bridge(..) => !self.is_desired(cluster, unit),
+            UnitId::Recorder(pool, index) => {
+                let pod = view.pods.get(&format!("{}-0", names.recorder(pool, *index)));
+                let roll = self.inputs.desired.units.get(unit).map(|unit| unit.roll.as_str());
+                !self.is_desired(cluster, unit) || pod.is_some_and(|pod| pod.roll.as_deref() != roll)
+            }
+            _ => false,
+        };
+        let unit = owned.units.keys().find(|unit| waits(unit))?;
+        Some(BlockedBy::Settling { why: format!("{unit} still uses it, and goes or is replaced first") })
+    }
+
+    /// Who is on a bridge by the will of that slot's jicofo.
+    fn presence_of_slot_on_bridge(
+        &self,
+        (shard, slot): (&ShardName, Slot),
+        (cluster, pool, index): (&ClusterName, &PoolName, Index),
+        bridge: &BridgeView,
+    ) -> Presence {
+        if self.inputs.policy.allow_disruption || bridge.endpoints == 0 {
+            return Presence::Nobody;
+        }
+        let nickname = Names(&self.inputs.fleet.name).bridge_nickname(cluster, pool, index);
+        match self.inputs.observed.slots.get(&(shard.clone(), slot)) {
+            Some(Known::Yes(seen)) => match seen.value.bridges.get(&nickname).map_or(0, |bridge| bridge.endpoints) {
+                0 => Presence::Nobody,
+                participants => Presence::Somebody(Live { conferences: 0, participants }),
+            },
+            Some(Known::Unknown { why }) => Presence::Unknown(why.to_string()),
+            Some(Known::Absent { .. }) | None => Presence::Unknown("its jicofo was not asked".to_owned()),
+        }
     }
 
     fn detach(&mut self, pool: &PoolName, index: Index, pod: &Given, shard: &ShardName, slot: Slot) {

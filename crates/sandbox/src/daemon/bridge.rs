@@ -9,12 +9,10 @@ use std::{
 use http::{Method, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    Load, Start,
+    Life, Load, Start,
     hocon::{self, Value},
-    jicofo::is_true,
     log::Log,
     prosody::Account,
     rest::{self, Request, Response},
@@ -34,19 +32,21 @@ pub(crate) struct Bridge {
     shared: Arc<Shared>,
     cluster: usize,
     log: Log,
-    stop: CancellationToken,
+    life: Life,
     rest: bool,
     version: String,
     relay: Option<(Option<String>, String)>,
-    state: Mutex<State>,
+    clients: Mutex<BTreeMap<String, Connection>>,
+    state: Arc<Mutex<State>>,
     presence: Arc<watch::Sender<Presence>>,
     seats: Arc<Seats>,
 }
 
-#[derive(Default)]
+/// What its presence tells of it.
+#[derive(Clone, Copy, Default)]
 struct State {
-    clients: BTreeMap<String, Connection>,
     drain: bool,
+    /// Put there by hand.
     load: Load,
 }
 
@@ -56,7 +56,7 @@ impl Bridge {
     /// # Errors
     /// When its configuration cannot be read, as the real one ends then.
     pub(crate) fn start(start: &Start) -> Result<Self, String> {
-        let relays = start.env("ENABLE_OCTO").is_some_and(is_true);
+        let relays = start.is_on("ENABLE_OCTO");
         let nick = start.env("JVB_MUC_NICKNAME").unwrap_or(&start.key.name).to_owned();
         let relay = relays.then(|| {
             let region = start.env("JVB_OCTO_REGION").map(str::to_owned);
@@ -71,17 +71,18 @@ impl Bridge {
             shared: Arc::clone(&start.shared),
             cluster: start.key.cluster,
             log: start.log.clone(),
-            stop: start.stop.clone(),
-            rest: start.env("COLIBRI_REST_ENABLED").is_some_and(is_true),
+            life: start.life.clone(),
+            rest: start.is_on("COLIBRI_REST_ENABLED"),
             version: start.image.version(),
             relay,
-            state: Mutex::default(),
+            clients: Mutex::default(),
+            state: Arc::default(),
             presence: Arc::new(watch::Sender::new(Presence::Plain)),
-            seats: Arc::new(Seats::new(start.key.clone(), start.stop.clone(), per_person)),
+            seats: Arc::new(Seats::new(start.key.clone(), start.life.stop.clone(), per_person)),
         };
-        bridge.presence.send_replace(bridge.describe(&State::default()));
+        bridge.presence.send_replace(bridge.introduce());
         let mut targets = configured(start, &root)?;
-        if !start.env("JVB_DISABLE_XMPP").is_some_and(is_true) {
+        if !start.is_on("JVB_DISABLE_XMPP") {
             targets.extend(by_environment(start, &nick)?);
         }
         if targets.is_empty() {
@@ -89,7 +90,7 @@ impl Bridge {
         }
         for (id, target) in targets {
             let connection = bridge.connect(target);
-            bridge.state().clients.insert(id, connection);
+            bridge.clients().insert(id, connection);
         }
         Ok(bridge)
     }
@@ -98,30 +99,42 @@ impl Bridge {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn connect(&self, target: Target) -> Connection {
-        Connection::open(&self.shared, target, self.presence.subscribe(), self.log.clone(), &self.stop)
+    fn clients(&self) -> MutexGuard<'_, BTreeMap<String, Connection>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn describe(&self, state: &State) -> Presence {
+    fn connect(&self, target: Target) -> Connection {
+        Connection::open(&self.shared, target, self.presence.subscribe(), self.log.clone(), &self.life)
+    }
+
+    /// Its first presence.
+    fn introduce(&self) -> Presence {
         Presence::Bridge(BridgePresence {
             version: self.version.clone(),
             region: self.relay.as_ref().and_then(|(region, _)| region.clone()),
             relay_id: self.relay.as_ref().map(|(_, id)| id.clone()),
-            drain: state.drain,
+            drain: false,
             graceful_shutdown: false,
-            endpoints: state.load.participants,
+            endpoints: 0,
             seats: Arc::clone(&self.seats),
         })
     }
 
-    /// What changed reaches the others with the next presence.
+    /// What changed reaches the others with the next presence. That tells what is so when it is sent: of two changes
+    /// at once, the presence of the first could otherwise be sent last, and stay.
     fn publish(&self) {
-        let presence = self.describe(&self.state());
+        let state = Arc::clone(&self.state);
         let sender = Arc::clone(&self.presence);
         let after: Duration = self.shared.timing.presence;
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            sender.send_replace(presence);
+            let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            sender.send_modify(|presence| {
+                if let Presence::Bridge(told) = presence {
+                    told.drain = state.drain;
+                    told.endpoints = state.load.participants;
+                }
+            });
         });
     }
 
@@ -147,8 +160,8 @@ impl Bridge {
 
     fn stats(&self) -> Json {
         let load = self.load();
-        let state = self.state();
-        let links: Vec<_> = state.clients.values().map(|client| (client.target.rooms.len(), client.link())).collect();
+        let state = *self.state();
+        let links: Vec<_> = self.clients().values().map(|client| (client.target.rooms.len(), client.link())).collect();
         let mut stats = json!({
             "muc_clients_configured": links.len(),
             "muc_clients_connected": links.iter().filter(|(_, link)| link.connected).count(),
@@ -197,12 +210,12 @@ impl Bridge {
             }
             (&Method::GET, "/colibri/stats") if self.rest => rest::json(&self.stats()),
             (&Method::GET, "/colibri/muc-client/list") if self.rest => {
-                rest::json(&self.state().clients.keys().cloned().collect::<Vec<_>>().into())
+                rest::json(&self.clients().keys().cloned().collect::<Vec<_>>().into())
             }
             (&Method::POST, "/colibri/muc-client/add") if self.rest => self.with_json(request, |body| self.add(body)),
             (&Method::POST, "/colibri/muc-client/remove") if self.rest => self.with_json(request, |body| {
                 let id = string(body, "id").ok_or("no id")?;
-                let gone = self.state().clients.remove(&id);
+                let gone = self.clients().remove(&id);
                 gone.map(drop).ok_or("unknown id")
             }),
             _ => rest::text(StatusCode::NOT_FOUND, ""),
@@ -241,14 +254,14 @@ impl Bridge {
             nickname: need("muc_nickname")?,
         };
         let id = need("id")?;
-        let mut state = self.state();
-        if state.clients.get(&id).is_some_and(|client| same_server(&client.target, &target)) {
+        let mut clients = self.clients();
+        if clients.get(&id).is_some_and(|client| same_server(&client.target, &target)) {
             return Ok(());
         }
         // The old one leaves before the new one joins.
-        drop(state.clients.remove(&id));
+        drop(clients.remove(&id));
         let connection = self.connect(target);
-        state.clients.insert(id, connection);
+        clients.insert(id, connection);
         Ok(())
     }
 }

@@ -61,7 +61,7 @@ impl Haproxy {
             started: start.shared.clock.now(),
             log: start.log.clone(),
         });
-        tokio::spawn(keep(Arc::clone(&start.shared), Arc::downgrade(&proxy), start.stop.clone()));
+        tokio::spawn(keep(Arc::clone(&start.shared), Arc::downgrade(&proxy), start.life.stop.clone()));
         Ok(proxy)
     }
 

@@ -79,13 +79,13 @@ impl Jicofo {
         };
         let (sender, presence) = watch::channel(Presence::Plain);
         Ok(Self {
-            connection: Connection::open(&start.shared, target, presence, start.log.clone(), &start.stop),
+            connection: Connection::open(&start.shared, target, presence, start.log.clone(), &start.life),
             bridges,
             recorders,
             rooms: env("XMPP_MUC_DOMAIN", "muc.meet.jitsi"),
             version: start.image.version(),
-            health: start.env("JICOFO_ENABLE_HEALTH_CHECKS").is_some_and(is_true),
-            relays: start.env("ENABLE_OCTO").is_some_and(is_true),
+            health: start.is_on("JICOFO_ENABLE_HEALTH_CHECKS"),
+            relays: start.is_on("ENABLE_OCTO"),
             region: start.env("JICOFO_OCTO_REGION").map(str::to_owned),
             state: Mutex::default(),
             _presence: sender,
@@ -140,12 +140,7 @@ impl Jicofo {
     pub(crate) fn lost_bridges(&self) -> BTreeSet<u64> {
         let mut state = self.state();
         let state = &mut *state;
-        // Without its server it knows nothing new.
-        let Some(server) = self.server() else { return BTreeSet::new() };
-        if !self.look(&mut state.view) && !state.meetings.waits() {
-            return BTreeSet::new();
-        }
-        state.meetings.give_up_missing(&state.view.bridges, |bridge| server.said_goodbye(bridge))
+        if self.look(&mut state.view) { state.meetings.give_up_missing(&state.view.bridges) } else { BTreeSet::new() }
     }
 
     /// The moves that were asked for over REST since the last call.
@@ -337,9 +332,4 @@ fn describe(bridge: &BridgePresence, own: u64) -> Json {
         "stress": stress,
         "version": bridge.version,
     })
-}
-
-/// How the images read a switch.
-pub(crate) fn is_true(text: &str) -> bool {
-    matches!(text.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
 }

@@ -14,9 +14,6 @@ use super::{
     xmpp::BridgePresence,
 };
 
-/// How long a server keeps the place of a bridge whose link broke, before its rooms see it leave.
-const RESUME: Duration = Duration::from_secs(15);
-
 /// People who were moved to another bridge.
 #[derive(Debug)]
 pub(crate) struct Move {
@@ -31,7 +28,6 @@ pub(crate) struct Move {
 pub(crate) struct Meetings {
     by_room: BTreeMap<String, Meeting>,
     moves: Vec<Move>,
-    missing: BTreeMap<u64, Instant>,
     pub(crate) created: u64,
     pub(crate) lost_bridges: u64,
     people: u64,
@@ -75,31 +71,11 @@ impl Meetings {
         }
     }
 
-    /// Gives up the bridges that left the brewery: at once those that ended or said goodbye, else when their place is
-    /// not kept any longer. Returns who they were; their people are invited anew.
-    pub(crate) fn give_up_missing(
-        &mut self,
-        bridges: &[(String, BridgePresence)],
-        said_goodbye: impl Fn(u64) -> bool,
-    ) -> BTreeSet<u64> {
+    /// Gives up the bridges that left the brewery. Returns who they were; their people are invited anew.
+    pub(crate) fn give_up_missing(&mut self, bridges: &[(String, BridgePresence)]) -> BTreeSet<u64> {
         let there: BTreeSet<u64> = bridges.iter().map(|(_, bridge)| bridge.seats.id).collect();
         let sessions = self.by_room.values().flat_map(|meeting| &meeting.sessions);
-        let missing: BTreeMap<u64, bool> = sessions
-            .filter(|session| !there.contains(&session.seats.id))
-            .map(|session| {
-                let id = session.seats.id;
-                (id, session.seats.ended.is_cancelled() || said_goodbye(id))
-            })
-            .collect();
-        let now = Instant::now();
-        self.missing.retain(|id, _| missing.contains_key(id));
-        let mut lost = BTreeSet::new();
-        for (id, over) in missing {
-            let since = *self.missing.entry(id).or_insert(now);
-            if over || now.duration_since(since) >= RESUME {
-                lost.insert(id);
-            }
-        }
+        let lost: BTreeSet<u64> = sessions.map(|session| session.seats.id).filter(|id| !there.contains(id)).collect();
         if lost.is_empty() {
             return lost;
         }
@@ -110,13 +86,7 @@ impl Meetings {
             sessions.retain(|session| !lost.contains(&session.seats.id));
         }
         self.by_room.retain(|_, meeting| !meeting.sessions.is_empty());
-        self.missing.retain(|id, _| !lost.contains(id));
         lost
-    }
-
-    /// Whether a bridge is missed that has not been given up.
-    pub(crate) fn waits(&self) -> bool {
-        !self.missing.is_empty()
     }
 
     /// Moves people off a bridge; returns how many, of how many conferences. Without relays a conference moves as a

@@ -1,13 +1,15 @@
 //! The XMPP server: accounts, one internal component for the breweries, and who is in which room.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Start, xmpp::Presence};
@@ -33,8 +35,8 @@ pub(crate) struct Prosody {
     domains: Vec<String>,
     room_domains: Vec<String>,
     rooms: Mutex<BTreeMap<String, Room>>,
-    /// The bridges that said goodbye to a room, and did not come again.
-    left: Mutex<BTreeSet<u64>>,
+    /// Places whose link broke, in the order in which they are given up.
+    broken: Mutex<VecDeque<Broken>>,
     sessions: AtomicU64,
     changes: AtomicU64,
     stop: CancellationToken,
@@ -43,6 +45,17 @@ pub(crate) struct Prosody {
 /// By nickname, the sessions that share it. Equal nicknames merge without an error, as measured with the real one; the
 /// others see what was published last.
 type Room = BTreeMap<String, Vec<(u64, Presence)>>;
+
+/// How long the place of somebody is kept whose stream ended without a word: his client may resume it.
+const RESUME: Duration = Duration::from_secs(15);
+
+/// The place of a session whose link broke.
+struct Broken {
+    until: Instant,
+    room: String,
+    nick: String,
+    session: u64,
+}
 
 impl Prosody {
     /// Starts it.
@@ -77,10 +90,10 @@ impl Prosody {
                 env("XMPP_MUC_DOMAIN", "muc.meet.jitsi"),
             ],
             rooms: Mutex::default(),
-            left: Mutex::default(),
+            broken: Mutex::default(),
             sessions: AtomicU64::new(1),
             changes: AtomicU64::new(0),
-            stop: start.stop.clone(),
+            stop: start.life.stop.clone(),
         })
     }
 
@@ -96,12 +109,35 @@ impl Prosody {
 
     /// Grows whenever an occupant of a room comes, goes or tells something.
     pub(crate) fn changes(&self) -> u64 {
+        self.give_up_broken();
         self.changes.load(Ordering::Relaxed)
     }
 
-    /// Whether a bridge left by itself. One whose link broke keeps its place for a while, as the others see it.
-    pub(crate) fn said_goodbye(&self, bridge: u64) -> bool {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).contains(&bridge)
+    /// Nobody resumed these streams in time: the rooms see them leave.
+    fn give_up_broken(&self) {
+        let now = Instant::now();
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        while broken.front().is_some_and(|place| place.until <= now) {
+            if let Some(place) = broken.pop_front() {
+                self.leave(&place.room, &place.nick, place.session);
+            }
+        }
+    }
+
+    fn leave(&self, room: &str, nick: &str, session: u64) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(occupants) = rooms.get_mut(room) {
+            if let Some(held) = occupants.get_mut(nick) {
+                held.retain(|(of, _)| *of != session);
+                if held.is_empty() {
+                    occupants.remove(nick);
+                }
+            }
+            if occupants.is_empty() {
+                rooms.remove(room);
+            }
+        }
     }
 
     /// Checks a login.
@@ -128,41 +164,38 @@ impl Prosody {
             return Err(format!("remote-server-not-found: no component of this server has room {room}"));
         }
         let session = server.sessions.fetch_add(1, Ordering::Relaxed);
-        let occupancy = Occupancy { server: Arc::clone(server), room: room.to_owned(), nick: nick.to_owned(), session };
+        let (server, room, nick) = (Arc::clone(server), room.to_owned(), nick.to_owned());
+        let occupancy = Occupancy { server, room, nick, session, said_goodbye: false };
         occupancy.publish(&presence);
         Ok(occupancy)
     }
 
     /// Who is in a room: nickname and what it published last.
     pub(crate) fn occupants(&self, room: &str) -> BTreeMap<String, Presence> {
+        self.give_up_broken();
         let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let occupants = rooms.get(room).into_iter().flatten();
         occupants.filter_map(|(nick, held)| Some((nick.clone(), held.last()?.1.clone()))).collect()
     }
 }
 
-/// A place in a room; left when dropped.
+/// A place in a room. When it is dropped the link breaks: the room sees that later.
 pub(crate) struct Occupancy {
     server: Arc<Prosody>,
     room: String,
     nick: String,
     session: u64,
+    said_goodbye: bool,
 }
 
 impl Occupancy {
     /// Leaves in good order, with a word to the others.
-    pub(crate) fn say_goodbye(self, presence: &Presence) {
-        if let Presence::Bridge(bridge) = presence {
-            let mut left = self.server.left.lock().unwrap_or_else(PoisonError::into_inner);
-            left.insert(bridge.seats.id);
-        }
+    pub(crate) fn say_goodbye(mut self) {
+        self.said_goodbye = true;
     }
 
     /// Tells the room.
     pub(crate) fn publish(&self, presence: &Presence) {
-        if let Presence::Bridge(bridge) = presence {
-            self.server.left.lock().unwrap_or_else(PoisonError::into_inner).remove(&bridge.seats.id);
-        }
         let mut rooms = self.server.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let held = rooms.entry(self.room.clone()).or_default().entry(self.nick.clone()).or_default();
         held.retain(|(session, _)| *session != self.session);
@@ -173,18 +206,12 @@ impl Occupancy {
 
 impl Drop for Occupancy {
     fn drop(&mut self) {
-        self.server.changes.fetch_add(1, Ordering::Relaxed);
-        let mut rooms = self.server.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(room) = rooms.get_mut(&self.room) {
-            if let Some(held) = room.get_mut(&self.nick) {
-                held.retain(|(session, _)| *session != self.session);
-                if held.is_empty() {
-                    room.remove(&self.nick);
-                }
-            }
-            if room.is_empty() {
-                rooms.remove(&self.room);
-            }
+        let Self { server, room, nick, session, said_goodbye } = self;
+        if *said_goodbye {
+            return server.leave(room, nick, *session);
         }
+        let (room, nick) = (std::mem::take(room), std::mem::take(nick));
+        let place = Broken { until: Instant::now() + RESUME, room, nick, session: *session };
+        server.broken.lock().unwrap_or_else(PoisonError::into_inner).push_back(place);
     }
 }

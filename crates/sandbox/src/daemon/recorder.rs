@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Load, Start,
-    jicofo::is_true,
     prosody::Account,
     rest::{self, Request, Response},
     xmpp::{Connection, Presence, Target},
@@ -67,13 +66,13 @@ impl Recorder {
                 nickname: env("JIBRI_INSTANCE_ID", &start.key.name),
             };
             let receiver = presence.subscribe();
-            connections.push(Connection::open(&start.shared, target, receiver, start.log.clone(), &start.stop));
+            connections.push(Connection::open(&start.shared, target, receiver, start.log.clone(), &start.life));
         }
         Ok(Self {
             _connections: connections,
             load: Mutex::default(),
             ending: AtomicBool::new(false),
-            single_use: start.env("JIBRI_SINGLE_USE_MODE").is_some_and(is_true),
+            single_use: start.is_on("JIBRI_SINGLE_USE_MODE"),
             expired: AtomicBool::new(false),
             liveness: start.liveness,
             exit: start.exit.clone(),

@@ -1,5 +1,7 @@
 //! HTTP as the daemons speak it.
 
+use std::time::Duration;
+
 use http::{StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Bytes, service::service_fn};
@@ -58,8 +60,8 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Serves one connection until its client closes it.
-pub(crate) async fn serve<S, F>(stream: S, answer: F)
+/// Serves one connection until its client closes it. Each answer takes so long.
+pub(crate) async fn serve<S, F>(stream: S, takes: Duration, answer: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request) -> Response + Send + Sync,
@@ -68,6 +70,9 @@ where
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| async move {
         let (parts, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
         Ok::<_, hyper::Error>(answer(Request::from_parts(parts, body)))
     });
     if let Err(error) = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Life,
     log::Log,
     prosody::{Account, Occupancy, Prosody},
     seats::Seats,
@@ -81,17 +82,12 @@ impl Connection {
         target: Target,
         presence: watch::Receiver<Presence>,
         log: Log,
-        parent: &CancellationToken,
+        parent: &Life,
     ) -> Self {
-        let stop = parent.child_token();
+        let life = parent.part();
+        let stop = life.stop.clone();
         let link = Arc::new(Mutex::new(State::default()));
-        let keeper = Keeper {
-            shared: Arc::clone(shared),
-            target: target.clone(),
-            link: Arc::clone(&link),
-            log,
-            stop: stop.clone(),
-        };
+        let keeper = Keeper { shared: Arc::clone(shared), target: target.clone(), link: Arc::clone(&link), log, life };
         tokio::spawn(keeper.run(presence));
         Self { target, link, stop }
     }
@@ -118,7 +114,7 @@ struct Keeper {
     target: Target,
     link: Arc<Mutex<State>>,
     log: Log,
-    stop: CancellationToken,
+    life: Life,
 }
 
 impl Keeper {
@@ -133,9 +129,8 @@ impl Keeper {
                     self.set(Link { connected: true, joined: rooms.len() }, Some(Arc::clone(&server)));
                     self.hold(&server, &rooms, &mut presence).await;
                     self.set(Link::default(), None);
-                    if self.stop.is_cancelled() {
-                        let last = presence.borrow().clone();
-                        rooms.into_iter().for_each(|room| room.say_goodbye(&last));
+                    if self.life.stop.is_cancelled() && !self.life.was_killed() {
+                        rooms.into_iter().for_each(Occupancy::say_goodbye);
                     }
                 }
                 Err(why) => {
@@ -147,7 +142,7 @@ impl Keeper {
             }
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return,
+                () = self.life.stop.cancelled() => return,
                 () = tokio::time::sleep(self.shared.timing.xmpp_retry) => {}
             }
         }
@@ -182,14 +177,14 @@ impl Keeper {
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return,
+                () = self.life.stop.cancelled() => return,
                 () = server.stopped() => {
                     self.log.say("the XMPP server closed the stream".to_owned());
                     return;
                 }
                 changed = presence.changed() => {
                     if changed.is_err() {
-                        self.stop.cancelled().await;
+                        self.life.stop.cancelled().await;
                         return;
                     }
                     let presence = presence.borrow_and_update().clone();

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     container::File,
-    daemon::{Daemon, Image, Instance, Start},
+    daemon::{Daemon, Image, Instance, Life, Start},
     signal::Signal,
     state::{ClusterState, PodKey, Shared},
     timing::Timing,
@@ -143,7 +143,7 @@ impl Fixture {
         let key = key(pod);
         if let Some(instance) = shared.instance(&key) {
             for daemon in instance.daemons() {
-                daemon.stop();
+                daemon.kill();
             }
             shared.remove_instance(&key, &instance.uid);
         }
@@ -202,7 +202,7 @@ impl Fixture {
             files: files.into_iter().collect(),
             log: instance.log(component),
             liveness: None,
-            stop: CancellationToken::new(),
+            life: Life::default(),
             exit: CancellationToken::new(),
         };
         match Daemon::start(&start) {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use clock::Clock;
 use jiff::Timestamp;
 use orchestrator::daemon::{Link, PlaneState, State};
+use sandbox::{ByDaemon, Timing};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -160,12 +161,16 @@ pub fn soak(soak: Soak, mut told: impl FnMut(&Hour)) -> Result<Soaked, Box<Spoil
 fn script(seed: u64) -> Script {
     let mut dice = Dice::new(seed);
     let before = Made::new(&mut dice);
+    // Daemons are asked beside each other, and each takes its time.
+    let mut takes = || Duration::from_millis(dice.between(0, 400));
+    let answer = ByDaemon { jicofo: takes(), bridge: takes(), recorder: takes(), ..ByDaemon::at_once() };
     Script {
         seed,
         after: before.clone(),
         before,
         changes: Vec::new(),
         people: People::Call(PEAK),
+        timing: Timing { answer, ..Timing::real() },
         troubles: Default::default(),
     }
 }
@@ -305,7 +310,10 @@ impl Course {
                 let states =
                     self.keepers.iter().filter_map(Keeper::state).map(|state| serde_json::json!(*state).to_string());
                 let states = states.collect::<Vec<_>>().join("\n");
-                return Err(Promise::Converges.broken(format!("not within {PATIENCE:?} after {when}: {states}")));
+                let pods = self.stage.whereabouts().join("\n");
+                return Err(
+                    Promise::Converges.broken(format!("not within {PATIENCE:?} after {when}: {states}\n{pods}"))
+                );
             }
             sleep(Duration::from_secs(1)).await;
         }

@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::Attempt;
 use super::causes::Causes;
 use super::shape::{each, fill, flag, items, number, text};
-use super::{Attempt, Surroundings};
 use crate::error::ApiError;
 use crate::kinds::SERVICE;
+use crate::surroundings::Surroundings;
 
 /// 10.96.0.0/16, without its first address (the API server's own) and its last.
 const ADDRESSES: u64 = 65532;

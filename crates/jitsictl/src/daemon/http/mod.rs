@@ -35,7 +35,7 @@ const HEAD: usize = 16 * 1024;
 const HEADERS: usize = 64;
 
 /// Answers whoever connects.
-pub(super) async fn listen<S: Source>(listener: TcpListener, pages: Arc<Pages<S>>) {
+pub(super) async fn listen<S: Source>(listener: Arc<TcpListener>, pages: Arc<Pages<S>>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {

@@ -176,6 +176,13 @@ fn unready(state: &State, stopping: bool) -> String {
     if state.is_ready() {
         return why;
     }
+    if let Some(refused) = state.intent.refused.as_ref().filter(|_| state.intent.hash.is_empty()) {
+        why.push_str("the fleet file makes no sense, and there was none before\n");
+        for problem in &refused.problems {
+            let _ = writeln!(why, "{problem}");
+        }
+        return why;
+    }
     if state.planes.is_empty() {
         why.push_str("it is not known which planes it keeps\n");
     }

@@ -281,7 +281,8 @@ async fn connections_are_limited() {
     let site = Site::new(made_up::good());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let _server = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(listen(listener, Arc::clone(&site.pages))));
+    let _server =
+        tokio_util::task::AbortOnDropHandle::new(tokio::spawn(listen(Arc::new(listener), Arc::clone(&site.pages))));
     let mut open = Vec::new();
     let ask = async |stream: &mut tokio::net::TcpStream| {
         let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;

@@ -8,10 +8,6 @@ use super::super::context::Context;
 use super::super::object::{at, list, map, name, namespace, put, text, uid};
 use super::identity;
 
-pub(super) fn claim_name(set: &Json, template: &Json, ordinal: i64) -> String {
-    format!("{}-{}", name(template), identity::pod_name(set, ordinal))
-}
-
 fn goes(set: &Json, when: &str) -> bool {
     text(set, &["spec", "persistentVolumeClaimRetentionPolicy", when]) == "Delete"
 }
@@ -23,7 +19,7 @@ fn owned_by(kind: &api_server::Kind, owner: &Json) -> Json {
 /// Makes the claims of a number, unless they are there from before.
 pub(super) fn create(set: &Json, ordinal: i64, context: Context<'_>) -> Result<(), ApiError> {
     for template in list(set, &["spec", "volumeClaimTemplates"]) {
-        let own = claim_name(set, template, ordinal);
+        let own = identity::claim_name(set, template, ordinal);
         if context.store.find(&CLAIM, namespace(set), &own).is_some() {
             continue;
         }
@@ -50,7 +46,7 @@ pub(super) fn create(set: &Json, ordinal: i64, context: Context<'_>) -> Result<(
 pub(super) fn release_with(set: &Json, pod: &Json, context: Context<'_>) -> Result<(), ApiError> {
     let Some(ordinal) = identity::ordinal(set, pod).filter(|_| goes(set, "whenScaled")) else { return Ok(()) };
     for template in list(set, &["spec", "volumeClaimTemplates"]) {
-        let own = claim_name(set, template, ordinal);
+        let own = identity::claim_name(set, template, ordinal);
         let Some(claim) = context.store.find(&CLAIM, namespace(set), &own) else { continue };
         let mut claim = Json::clone(claim);
         put(&mut claim, &["metadata", "ownerReferences"], json!([owned_by(&POD, pod)]));

@@ -5,10 +5,15 @@ use serde_json::{Value as Json, json};
 
 use super::super::object::{self, list, name, put, text};
 use super::super::pods;
-use super::{REVISION_LABEL, claims};
+use super::REVISION_LABEL;
 
 pub(super) fn pod_name(set: &Json, ordinal: i64) -> String {
     format!("{}-{ordinal}", name(set))
+}
+
+/// The claim that a pod of this number has by one of the templates.
+pub(super) fn claim_name(set: &Json, template: &Json, ordinal: i64) -> String {
+    format!("{}-{}", name(template), pod_name(set, ordinal))
 }
 
 /// The number in a pod's name.
@@ -36,7 +41,7 @@ pub(super) fn pod(set: &Json, ordinal: i64, template: &Json, revision: &str) -> 
     let claimed: Vec<Json> = list(set, &["spec", "volumeClaimTemplates"])
         .iter()
         .map(|template| {
-            let claim = claims::claim_name(set, template, ordinal);
+            let claim = claim_name(set, template, ordinal);
             json!({ "name": object::name(template), "persistentVolumeClaim": { "claimName": claim } })
         })
         .collect();
