@@ -40,7 +40,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::http::{About, Pages};
+use self::http::{About, Pages, Served};
 pub(crate) use self::intake::Source;
 use self::intake::{First, Watcher};
 use self::waiting::Waiting;
@@ -89,31 +89,37 @@ impl Unread {
     /// Waits until it does, and tells whoever asks meanwhile. None if it was told to stop before.
     pub(crate) async fn awaited(
         mut self,
-        mut report: Report,
+        report: Report,
         holder: &str,
         listener: &Arc<TcpListener>,
         signals: &mut (impl Stream<Item = ()> + Unpin),
     ) -> Option<Followed> {
-        let waiting = Arc::new(Waiting::new(self.clock.clone()));
+        let waiting = Arc::new(Waiting::new(self.clock.clone(), &report));
         let about = About { name: holder.to_owned(), version: env!("CARGO_PKG_VERSION") };
         let stop = CancellationToken::new();
-        let pages = Pages::new(Arc::clone(&waiting), about, self.clock.clone(), Duration::ZERO, stop);
+        let pages = Pages::new(Arc::clone(&waiting), about, self.clock.clone(), Duration::ZERO, stop.clone());
         let pages = Arc::new(pages);
         let heard = Arc::clone(&pages);
         let _heard = AbortOnDropHandle::new(tokio::spawn(async move { heard.listen_to_loop().await }));
-        let _served = AbortOnDropHandle::new(tokio::spawn(http::listen(Arc::clone(listener), pages)));
-        loop {
-            waiting.looked(Some(&report));
+        let served = Served::start(Arc::clone(listener), pages);
+        let followed = loop {
             tokio::select! {
                 biased;
-                _ = signals.next() => return None,
+                _ = signals.next() => break None,
                 () = self.first.changed(|| waiting.looked(None)) => {}
             }
+            let report;
             (report, self) = match self.read() {
-                Ok(followed) => return Some(followed),
+                Ok(followed) => break Some(followed),
                 Err(again) => again,
             };
+            waiting.looked(Some(&report));
+        };
+        if followed.is_some() {
+            stop.cancel();
+            served.close().await;
         }
+        followed
     }
 }
 
@@ -150,9 +156,9 @@ pub(crate) async fn run(
         tokio::spawn(tale::run(handle.notices())),
         tokio::spawn(webhook::run(around.hooks, intake, handle.states(), around.poster, (holder, clock))),
         tokio::spawn(async move { heard.listen_to_loop().await }),
-        tokio::spawn(http::listen(around.listener, pages)),
     ];
     let _tasks = tasks.map(AbortOnDropHandle::new);
+    let _served = Served::start(around.listener, pages);
     until_told(work, signals, stop).await
 }
 

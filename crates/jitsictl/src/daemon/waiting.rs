@@ -19,10 +19,11 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(clock: Clock) -> Self {
-        let now = clock.now();
-        let nothing = State::without_intent(Refused { since: now, problems: Vec::new() }, now);
-        Self { clock, state: watch::Sender::new(Arc::new(nothing)), notices: broadcast::Sender::new(16) }
+    pub(super) fn new(clock: Clock, report: &Report) -> Self {
+        let (now, problems) = (clock.now(), problems(report));
+        log(&problems);
+        let state = State::without_intent(Refused { since: now, problems }, now);
+        Self { clock, state: watch::Sender::new(Arc::new(state)), notices: broadcast::Sender::new(16) }
     }
 
     /// The file was looked at. A report comes with what is new in it.
@@ -32,17 +33,24 @@ impl Waiting {
         state.as_of = now;
         let known = state.intent.refused.as_ref().map(|refused| &refused.problems);
         let new = report.map(problems).filter(|problems| Some(problems) != known);
-        if let Some(problems) = new {
-            tracing::error!(
-                problems = problems.join("; "),
-                "the fleet file makes no sense, and there was none before: nothing is done until there is one that does"
-            );
+        if let Some(problems) = &new {
             state.intent.refused = Some(Refused { since: now, problems: problems.clone() });
+        }
+        // Whoever hears of something new finds it here.
+        self.state.send_replace(Arc::new(state));
+        if let Some(problems) = new {
+            log(&problems);
             // Nobody has to listen.
             let _ = self.notices.send(Notice { at: now, what: Happening::IntentRefused { problems } });
         }
-        self.state.send_replace(Arc::new(state));
     }
+}
+
+fn log(problems: &[String]) {
+    tracing::error!(
+        problems = problems.join("; "),
+        "the fleet file makes no sense, and there was none before: nothing is done until there is one that does"
+    );
 }
 
 impl Source for Arc<Waiting> {
@@ -60,5 +68,42 @@ impl Source for Arc<Waiting> {
 
     fn counters(&self) -> Counters {
         Counters::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use fleet::diagnostic::Problem;
+    use tracing::{Event, Subscriber, subscriber::with_default};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+    use super::*;
+
+    /// Asks as soon as something is logged.
+    struct Asks(Arc<Waiting>, Arc<Mutex<Vec<Vec<String>>>>);
+
+    impl<S: Subscriber> Layer<S> for Asks {
+        fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
+            self.1.lock().unwrap().push(self.0.state().intent.refused.clone().unwrap().problems);
+        }
+    }
+
+    #[test]
+    fn what_is_logged_can_be_asked_for() {
+        let report = |why: &str| Report::new(vec![Problem::error(why)]);
+        let waiting = Arc::new(Waiting::new(Clock::machine(), &report("a")));
+        let mut notices = waiting.notices();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        with_default(tracing_subscriber::registry().with(Asks(Arc::clone(&waiting), Arc::clone(&heard))), || {
+            waiting.looked(None);
+            waiting.looked(Some(&report("a")));
+            waiting.looked(Some(&report("b")));
+        });
+        assert_eq!(*heard.lock().unwrap(), [["b"]]);
+        let told = notices.try_recv().unwrap().what;
+        assert!(matches!(told, Happening::IntentRefused { problems } if problems == ["b"]));
+        assert!(notices.try_recv().is_err(), "once");
     }
 }

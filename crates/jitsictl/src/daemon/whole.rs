@@ -99,7 +99,7 @@ struct Site {
 impl Site {
     fn connect(&self) -> DuplexStream {
         let (ours, theirs) = duplex(1 << 16);
-        tokio::spawn(serve(theirs, Arc::clone(&self.pages)));
+        tokio::spawn(serve(theirs, Arc::clone(&self.pages), CancellationToken::new()));
         ours
     }
 

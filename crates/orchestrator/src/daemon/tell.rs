@@ -83,28 +83,29 @@ impl Teller {
 
     /// A file came, or one that makes no sense.
     pub(crate) fn intake(&self, intake: &Intake) {
+        let before = self.change(|state| state.intent.refused.clone_from(&intake.refused));
         if let Some(refused) = &intake.refused
-            && self.state.borrow().intent.refused.as_ref() != Some(refused)
+            && before.intent.refused.as_ref() != Some(refused)
         {
             self.tell(Happening::IntentRefused { problems: refused.problems.clone() });
         }
-        self.change(|state| state.intent.refused.clone_from(&intake.refused));
     }
 
     /// What the record holds makes no sense to us.
     pub(crate) fn refused(&self, problems: Vec<String>) {
-        self.tell(Happening::IntentRefused { problems: problems.clone() });
-        let since = self.clock.now();
-        self.change(|state| state.intent.refused = Some(Refused { since, problems }));
+        let refused = Refused { since: self.clock.now(), problems: problems.clone() };
+        self.change(|state| state.intent.refused = Some(refused));
+        self.tell(Happening::IntentRefused { problems });
     }
 
     /// This is worked for from now on.
     pub(crate) fn intent(&self, loaded: &Loaded) {
         let hash = manifest::short_hash(&loaded.intent_text);
         if self.state.borrow().intent.hash != hash {
-            self.tell(Happening::Intent { hash: hash.clone() });
             let refused = self.state.borrow().intent.refused.clone();
-            self.change(|state| state.intent = IntentState { hash, since: self.clock.now(), refused });
+            let intent = IntentState { hash: hash.clone(), since: self.clock.now(), refused };
+            self.change(|state| state.intent = intent);
+            self.tell(Happening::Intent { hash });
         }
     }
 
@@ -115,11 +116,11 @@ impl Teller {
 
     /// How connections and Leases are, with nothing new beside them.
     pub(crate) fn waiting(&self, clusters: BTreeMap<ClusterName, ClusterState>, planes: BTreeMap<Plane, PlaneState>) {
-        self.links(&clusters, &planes);
-        self.change(|state| {
+        let before = self.change(|state| {
             state.clusters = clusters;
             state.planes = planes;
         });
+        self.links(&before);
     }
 
     /// A round that could not be planned.
@@ -132,42 +133,40 @@ impl Teller {
     ) {
         let (Fatal::Usage(failures) | Fatal::Nothing(failures)) = fatal;
         self.counters().round(RoundEnd::Failed, took);
-        self.links(&clusters, &planes);
-        let before = self.state.borrow().failures.clone();
-        for failure in failures.iter().filter(|failure| !before.contains(failure)) {
-            self.event(Event::Failed(failure.clone()));
-        }
-        self.change(|state| {
-            state.failures = failures;
+        let before = self.change(|state| {
+            state.failures.clone_from(&failures);
             state.clusters = clusters;
             state.planes = planes;
         });
+        self.links(&before);
+        for failure in failures.into_iter().filter(|failure| !before.failures.contains(failure)) {
+            self.event(Event::Failed(failure));
+        }
     }
 
     /// A round.
     pub(crate) fn round(&self, seen: &Seen<'_>) {
         self.counters().round(seen.end, seen.took);
-        self.links(&seen.clusters, &seen.planes);
-        let before = Arc::clone(&self.state.borrow());
         let now = self.clock.now();
-        let endpoints = endpoints(seen.round, &before.endpoints, now);
-        for endpoint in endpoints.iter().filter(|endpoint| endpoint.since == now && before.status.is_some()) {
-            let EndpointState { shard, slot, endpoint, .. } = endpoint.clone();
-            self.tell(Happening::Endpoint { shard, slot, endpoint });
-        }
-        self.bridges(&before, seen.round);
+        let endpoints = endpoints(seen.round, &self.state.borrow().endpoints, now);
         let mut failures = seen.failures.clone();
         failures.extend(seen.refusals.iter().cloned());
-        self.change(|state| {
+        let before = self.change(|state| {
             state.planes.clone_from(&seen.planes);
             state.clusters.clone_from(&seen.clusters);
             state.status = Some(status::screen(seen.session, seen.round, now));
-            state.endpoints = endpoints;
+            state.endpoints.clone_from(&endpoints);
             state.steps = seen.steps;
             state.blocked.clone_from(&seen.round.plan.blocked);
             state.failures = failures;
             state.fighting.clone_from(&seen.fights);
         });
+        self.links(&before);
+        for endpoint in endpoints.into_iter().filter(|endpoint| endpoint.since == now && before.status.is_some()) {
+            let EndpointState { shard, slot, endpoint, .. } = endpoint;
+            self.tell(Happening::Endpoint { shard, slot, endpoint });
+        }
+        self.bridges(&before, seen.round);
     }
 
     /// Bridges that went missing, or have all joined.
@@ -185,25 +184,26 @@ impl Teller {
     }
 
     /// Connections and Leases that are not what they were.
-    fn links(&self, clusters: &BTreeMap<ClusterName, ClusterState>, planes: &BTreeMap<Plane, PlaneState>) {
-        let before = Arc::clone(&self.state.borrow());
-        for (name, now) in clusters {
+    fn links(&self, before: &State) {
+        let state = Arc::clone(&self.state.borrow());
+        for (name, now) in &state.clusters {
             if before.clusters.get(name).map(|then| then.state) != Some(now.state) {
                 self.tell(Happening::Cluster { cluster: name.clone(), state: now.state, why: now.why.clone() });
             }
         }
-        for (plane, now) in planes {
+        for (plane, now) in &state.planes {
             if before.planes.get(plane) != Some(now) {
                 self.tell(Happening::Plane { plane: *plane, state: now.clone() });
             }
         }
     }
 
-    fn change(&self, how: impl FnOnce(&mut State)) {
+    /// What was before. It is told afterwards: whoever hears of something new finds it in the state.
+    fn change(&self, how: impl FnOnce(&mut State)) -> Arc<State> {
         let mut state = State::clone(&self.state.borrow());
         how(&mut state);
         state.as_of = self.clock.now();
-        self.state.send_replace(Arc::new(state));
+        self.state.send_replace(Arc::new(state))
     }
 }
 

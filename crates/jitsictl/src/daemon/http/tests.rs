@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use orchestrator::daemon::{Counters, Happening, Link, Notice, PlaneState, State};
 use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::net::TcpStream;
 use tokio::sync::{broadcast, watch};
-use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 use super::*;
 use crate::daemon::made_up;
@@ -58,7 +58,7 @@ impl Site {
 
     fn connect(&self) -> DuplexStream {
         let (ours, theirs) = duplex(1024);
-        tokio::spawn(serve(theirs, Arc::clone(&self.pages)));
+        tokio::spawn(serve(theirs, Arc::clone(&self.pages), CancellationToken::new()));
         ours
     }
 
@@ -275,31 +275,60 @@ async fn listeners_leave_room_for_others() {
     let _again = site.listen().await;
 }
 
-/// The one test over TCP: places are limited, and come back.
+/// Over TCP: who asks while a fleet file begins to make sense is answered by one or the other.
+#[tokio::test]
+async fn who_has_connected_is_answered_when_no_more_are_taken() {
+    let (before, after) = (Site::new(made_up::good()), Site::new(made_up::good()));
+    before.stop.cancel();
+    let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let address = listener.local_addr().unwrap();
+    let served = Served::start(Arc::clone(&listener), Arc::clone(&before.pages));
+    let mut asking = TcpStream::connect(address).await.unwrap();
+    asking.write_all(b"GET /readyz HT").await.unwrap();
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    idle.read_exact(&mut [0; 12]).await.unwrap();
+
+    let closed = tokio::spawn(served.close());
+    idle.read_to_end(&mut Vec::new()).await.unwrap();
+    let mut next = TcpStream::connect(address).await.unwrap();
+    next.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    asking.write_all(b"TP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    asking.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("it is stopping\n"), "{answer}");
+    closed.await.unwrap();
+
+    let _served = Served::start(listener, Arc::clone(&after.pages));
+    let mut answer = String::new();
+    next.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// Over TCP: places are limited, and come back.
 #[tokio::test]
 async fn connections_are_limited() {
     let site = Site::new(made_up::good());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let _server =
-        tokio_util::task::AbortOnDropHandle::new(tokio::spawn(listen(Arc::new(listener), Arc::clone(&site.pages))));
+    let _served = Served::start(Arc::new(listener), Arc::clone(&site.pages));
     let mut open = Vec::new();
-    let ask = async |stream: &mut tokio::net::TcpStream| {
+    let ask = async |stream: &mut TcpStream| {
         let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
         let mut first = [0; 12];
         stream.read_exact(&mut first).await.is_ok() && &first == b"HTTP/1.1 200"
     };
     for _ in 0..CONNECTIONS {
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
         assert!(ask(&mut stream).await);
         open.push(stream);
     }
-    let mut one_more = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut one_more = TcpStream::connect(address).await.unwrap();
     assert!(!ask(&mut one_more).await, "turned away");
     open.clear();
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let mut again = tokio::net::TcpStream::connect(address).await.unwrap();
+        let mut again = TcpStream::connect(address).await.unwrap();
         if ask(&mut again).await {
             break;
         }
