@@ -225,3 +225,58 @@ fn endpoints(round: &Round, before: &[EndpointState], now: Timestamp) -> Vec<End
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Wake, Waker};
+
+    use super::super::Link;
+    use super::*;
+
+    /// Looks at the state at the very moment at which something is told.
+    struct Hearer {
+        state: watch::Receiver<Arc<State>>,
+        found: Mutex<Option<Arc<State>>>,
+    }
+
+    impl Wake for Hearer {
+        fn wake(self: Arc<Self>) {
+            self.found.lock().unwrap().get_or_insert(Arc::clone(&self.state.borrow()));
+        }
+    }
+
+    /// What the state was when the first thing was told.
+    fn found(how: impl FnOnce(&Teller)) -> Arc<State> {
+        let now: Timestamp = "2026-01-01T10:00:00Z".parse().unwrap();
+        let nothing = State::without_intent(Refused { since: now, problems: Vec::new() }, now);
+        let state = watch::Sender::new(Arc::new(nothing));
+        let notices = broadcast::Sender::new(16);
+        let hearer = Arc::new(Hearer { state: state.subscribe(), found: Mutex::default() });
+        let mut hearing = notices.subscribe();
+        let mut next = pin!(hearing.recv());
+        let waker = Waker::from(Arc::clone(&hearer));
+        assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        how(&Teller::new(Clock::starting_at(now), state, notices, Arc::default()));
+        hearer.found.lock().unwrap().take().expect("something was told")
+    }
+
+    #[test]
+    fn whoever_hears_of_something_finds_it_in_the_state() {
+        let problems = vec!["no such key".to_owned()];
+        let state = found(|teller| teller.refused(problems.clone()));
+        assert_eq!(state.intent.refused.as_ref().unwrap().problems, problems);
+
+        let name: ClusterName = "hq".parse().unwrap();
+        let since = state.as_of;
+        let lost = ClusterState { state: Link::Lost, since, why: None, as_of: None, objects: 0, credentials: None };
+        let clusters = BTreeMap::from([(name.clone(), lost)]);
+        let planes = BTreeMap::from([(Plane::Data, PlaneState::Leading { since })]);
+        let state = found(|teller| teller.waiting(clusters.clone(), planes.clone()));
+        assert_eq!((&state.clusters, &state.planes), (&clusters, &planes));
+
+        let fatal = Fatal::Usage(Vec::new());
+        let state = found(|teller| teller.failed(fatal, clusters.clone(), planes.clone(), Duration::ZERO));
+        assert_eq!((&state.clusters, &state.planes), (&clusters, &planes));
+    }
+}
